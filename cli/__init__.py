@@ -1,0 +1,1 @@
+"""The `dragoman` command: runs components, migrates, and does operators' work over the bus."""

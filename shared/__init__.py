@@ -1,0 +1,1 @@
+"""What every component stands on: contracts, the bus, settings, telemetry, stores and the process around them."""

@@ -1,0 +1,101 @@
+"""The bus as components see it: typed calls with deadlines, and events. Two transports stand behind it."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from shared import context
+from shared.bus.dispatch import CallHandler, Dispatcher, EventHandler
+from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
+from shared.bus.messages import Call, Event, Reply
+from shared.clock import Clock
+from shared.errors import Error, ErrorCode
+from shared.telemetry import Telemetry
+
+R = TypeVar("R", bound=Reply)
+
+_LEAST_BUDGET_SECONDS = 0.02
+"""A call with less time than this is refused here: no answer could be back in time."""
+
+
+class Bus(ABC):
+    """One component's place on the bus.
+
+    Entering it starts to connect and returns at once, so that components start in any order;
+    leaving it takes no new work, finishes what was begun and closes.
+    """
+
+    def __init__(self, component: str, telemetry: Telemetry, clock: Clock) -> None:
+        self.component = component
+        self._telemetry = telemetry
+        self._clock = clock
+        self._dispatcher = Dispatcher(component, telemetry, clock)
+
+    def serve(self, handlers: Mapping[type[Call[Any]], CallHandler]) -> None:
+        """Answer these calls; to be said before the bus is entered."""
+        self._dispatcher.calls.update({call.subject: (call, handler) for call, handler in handlers.items()})
+
+    def subscribe(self, handlers: Mapping[type[Event], EventHandler]) -> None:
+        """Take in these events, each at least once; to be said before the bus is entered."""
+        self._dispatcher.events.update({event.subject: (event, handler) for event, handler in handlers.items()})
+
+    async def call(self, call: Call[R]) -> R:
+        """Send `call` to its owner and return the reply.
+
+        Raises the owner's `Error` as it was raised there; `unavailable` at once when nobody serves it or the connection
+        is lost; `deadline_exceeded` when the time of the call or of the request around it is over.
+        """
+        kind = type(call)
+        left = context.remaining()
+        budget = kind.timeout if left is None else min(kind.timeout, left)
+        started = asyncio.get_running_loop().time()
+        code: str = "ok"
+        try:
+            if self.component not in kind.callers:
+                raise Error(ErrorCode.FORBIDDEN, f"{self.component} may not call {kind.subject}")
+            if budget < _LEAST_BUDGET_SECONDS:
+                raise Error(ErrorCode.DEADLINE_EXCEEDED, f"{self.component} had no time left to call {kind.subject}")
+            frame = RequestFrame(
+                subject=kind.subject,
+                body=call.model_dump_json().encode(),
+                caller=self.component,
+                request_id=context.request_id(),
+                budget=budget,
+                sent_at=self._clock.now().timestamp(),
+            )
+            reply = await self._request(kind, frame)
+            if not reply.ok:
+                raise Error.from_json(reply.body)
+            return kind.reply.model_validate_json(reply.body)  # type: ignore[return-value]
+        except Error as error:
+            code = error.code
+            raise
+        finally:
+            self._telemetry.calls.labels(kind.subject, code).inc()
+            self._telemetry.call_seconds.labels(kind.subject).observe(asyncio.get_running_loop().time() - started)
+
+    @property
+    @abstractmethod
+    def connected(self) -> bool:
+        """Whether calls and events can pass at this moment."""
+
+    @abstractmethod
+    async def wait_connected(self) -> None:
+        """Return once calls and events can pass; the caller sets the deadline."""
+
+    @abstractmethod
+    async def publish(self, frame: EventFrame) -> None:
+        """Hand an event over; returns when it is safe, raises `unavailable` when that is not certain.
+
+        For the outbox relay: business code writes to the outbox, in the transaction of the change that it tells of.
+        """
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None: ...
+
+    @abstractmethod
+    async def _request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame: ...

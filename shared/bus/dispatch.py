@@ -1,0 +1,125 @@
+"""The serving half of the bus, the same over either transport: bytes in, handler, bytes out, one log line."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from shared import context
+from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame, seconds_left
+from shared.bus.messages import Call, Event, Reply
+from shared.clock import Clock
+from shared.errors import Error, ErrorCode, unavailable
+from shared.telemetry import Telemetry
+
+_ANSWER_SECONDS = 0.02
+"""Kept back from the caller's budget, so that when time runs out in here there is still time to say so."""
+
+_EVENT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an event came: its `id` is the same at every delivery, `attempt` counts from 1."""
+
+    id: UUID
+    attempt: int
+
+
+CallHandler = Callable[[Any], Awaitable[Reply]]
+EventHandler = Callable[[Any, Delivery], Awaitable[None]]
+
+
+class Dispatcher:
+    """Decodes what arrives, runs its handler within the caller's time and encodes what comes of it."""
+
+    def __init__(self, component: str, telemetry: Telemetry, clock: Clock) -> None:
+        self.calls: dict[str, tuple[type[Call[Any]], CallHandler]] = {}
+        self.events: dict[str, tuple[type[Event], EventHandler]] = {}
+        self._component = component
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def answer(self, frame: RequestFrame) -> ReplyFrame:
+        """Answer a call; whatever goes wrong becomes an error reply, never an exception."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        left = seconds_left(frame.budget, frame.sent_at, self._clock.now().timestamp()) - _ANSWER_SECONDS
+        with context.request(frame.request_id, left):
+            code: str = "ok"
+            fault: dict[str, Any] = {}
+            try:
+                reply = ReplyFrame(ok=True, body=(await self._handle(frame, left)).model_dump_json().encode())
+            except Error as error:
+                code = error.code
+                fault = {"reason": error.message}
+                reply = ReplyFrame(ok=False, body=error.to_json())
+            except Exception as exception:  # noqa: BLE001 - the last net: the caller gets an id, the log gets the cause
+                code = ErrorCode.INTERNAL
+                fault = {"exc_info": exception}
+                message = f"{self._component} failed in request {frame.request_id}"
+                reply = ReplyFrame(ok=False, body=Error(ErrorCode.INTERNAL, message).to_json())
+            seconds = loop.time() - started
+            subject = frame.subject if frame.subject in self.calls else "unknown"
+            self._telemetry.handled.labels(subject, code).inc()
+            self._telemetry.handle_seconds.labels(subject).observe(seconds)
+            write = self._telemetry.log.error if code == ErrorCode.INTERNAL else self._telemetry.log.info
+            write("call", subject=subject, caller=frame.caller, code=code, ms=round(seconds * 1000, 2), **fault)
+        return reply
+
+    async def _handle(self, frame: RequestFrame, left: float) -> Reply:
+        if frame.subject not in self.calls:
+            # A newer replica bound this subject to the queue that all share: another one can answer it.
+            raise unavailable(f"this replica of {self._component} does not know {frame.subject}")
+        kind, handler = self.calls[frame.subject]
+        if frame.caller not in kind.callers:
+            raise Error(ErrorCode.FORBIDDEN, f"{frame.caller} may not call {frame.subject}")
+        if frame.redelivered and not kind.idempotent:
+            raise unavailable(f"a replica of {self._component} died holding {frame.subject}; it is not done twice")
+        if left <= 0:
+            raise Error(ErrorCode.DEADLINE_EXCEEDED, f"{frame.subject} reached {self._component} too late")
+        try:
+            call = kind.model_validate_json(frame.body)
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
+            raise Error(ErrorCode.INVALID_REQUEST, f"{frame.subject} is malformed", detail={"fields": fields}) from None
+        try:
+            async with asyncio.timeout(left) as limit:
+                return await handler(call)
+        except TimeoutError:
+            if limit.expired():
+                message = f"{self._component} ran out of time in {frame.subject}"
+                raise Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0) from None
+            raise
+
+    async def take_in(self, frame: EventFrame) -> None:
+        """Handle an event; raises whatever the handler raised, so that the transport tries again later."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        known = frame.subject in self.events
+        subject = frame.subject if known else "unknown"
+        with context.request(frame.request_id, _EVENT_SECONDS):
+            outcome, fault = "done", {}
+            try:
+                if not known:
+                    raise unavailable(f"this replica of {self._component} does not know {frame.subject}")
+                kind, handler = self.events[frame.subject]
+                async with asyncio.timeout(_EVENT_SECONDS):
+                    await handler(kind.model_validate_json(frame.body), Delivery(frame.id, frame.attempt))
+            except Exception as error:
+                outcome = "failed"
+                fault = {"reason": str(error) if isinstance(error, Error) else repr(error)}
+                raise
+            finally:
+                self._telemetry.log.info(
+                    "event",
+                    subject=subject,
+                    event_id=str(frame.id),
+                    attempt=frame.attempt,
+                    outcome=outcome,
+                    ms=round((loop.time() - started) * 1000, 2),
+                    **fault,
+                )

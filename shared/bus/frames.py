@@ -1,0 +1,46 @@
+"""What a transport carries: bytes and the few words around them. The broker and its twin carry the same."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFrame:
+    """A call on its way; its caller waits `budget` seconds from `sent_at` (epoch seconds by its own clock)."""
+
+    subject: str
+    body: bytes
+    caller: str
+    request_id: str
+    budget: float
+    sent_at: float
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFrame:
+    """The way back: the reply's JSON, or the error's."""
+
+    ok: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """An event on its way. `id` is the same at every delivery; `attempt` counts from 1."""
+
+    id: UUID
+    subject: str
+    body: bytes
+    request_id: str
+    attempt: int = 1
+
+
+def seconds_left(budget: float, sent_at: float, now: float) -> float:
+    """How long the caller still waits for a message that it sent at `sent_at` and that arrives `now`.
+
+    The broker drops a message whose budget passed in the queue, so a transit time outside 0…budget can only come
+    from two clocks that disagree: then it is left out rather than believed.
+    """
+    transit = now - sent_at
+    return budget - transit if 0 <= transit <= budget else budget

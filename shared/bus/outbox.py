@@ -1,0 +1,133 @@
+"""The transactional outbox: an event is committed with the change it tells of, then published until confirmed.
+
+And its counterpart, the inbox, by which a subscriber recognises a repeat.
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+from shared import context
+from shared.bus.bus import Bus
+from shared.bus.frames import EventFrame
+from shared.bus.messages import Event
+from shared.clock import Clock
+from shared.entropy import Entropy
+from shared.errors import Error
+from shared.postgres import Connection, Database
+from shared.telemetry import Telemetry
+
+_POLL_SECONDS = 1.0
+_BATCH = 50
+_BACKOFF_SECONDS = 30.0
+_KEEP_INBOX = timedelta(days=7)
+"""Longer than any event can wait for its last attempt, so that no repeat comes after it was forgotten."""
+
+
+class Outbox:
+    """Writes events into the service's own schema (table `outbox`)."""
+
+    def __init__(self, schema: str, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._insert = f"INSERT INTO {schema}.outbox (id, subject, body, request_id) VALUES ($1, $2, $3, $4)"
+        self.added = asyncio.Event()
+
+    async def add(self, connection: Connection, event: Event) -> UUID:
+        """Write `event` in the caller's transaction; returns its id."""
+        event_id = self._entropy.uuid()
+        body = event.model_dump_json().encode()
+        await connection.execute(self._insert, event_id, event.subject, body, context.request_id())
+        # Set before the commit: at worst the relay looks once in vain and finds the event at its next look.
+        self.added.set()
+        return event_id
+
+
+class Inbox:
+    """Remembers which events were handled (table `inbox`)."""
+
+    def __init__(self, schema: str) -> None:
+        self._insert = f"INSERT INTO {schema}.inbox (event_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING event_id"
+
+    async def is_new(self, connection: Connection, event_id: UUID) -> bool:
+        """Whether the event was not handled before; remembers it in the caller's transaction."""
+        return await connection.fetchval(self._insert, event_id) is not None
+
+
+class OutboxRelay:
+    """Publishes what is in the outbox, oldest first, from any number of replicas at once."""
+
+    def __init__(
+        self, schema: str, database: Database, bus: Bus, outbox: Outbox, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        self._schema = schema
+        self._database = database
+        self._bus = bus
+        self._outbox = outbox
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def run(self) -> None:
+        """Publish until cancelled; what fails stays and is tried again with growing pauses."""
+        while True:
+            self._outbox.added.clear()
+            published = 0
+            try:
+                if self._bus.connected:
+                    published = await self.publish_batch()
+                await self._measure()
+            except Error as error:
+                self._telemetry.log.warning("outbox waits", reason=error.message)
+            if published < _BATCH:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._outbox.added.wait()
+
+    async def publish_batch(self) -> int:
+        """Publish at most a batch of what is due; returns how many the broker confirmed.
+
+        The rows stay locked meanwhile, so that replicas share the work; a crash before the commit publishes again,
+        which subscribers recognise by the event's id.
+        """
+        now = self._clock.now()
+        published: list[UUID] = []
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(
+                f"SELECT id, subject, body, request_id, attempts FROM {self._schema}.outbox "
+                "WHERE due_at <= $1 ORDER BY position LIMIT $2 FOR UPDATE SKIP LOCKED",
+                now,
+                _BATCH,
+            )
+            for row in rows:
+                frame = EventFrame(row["id"], row["subject"], row["body"], row["request_id"])
+                try:
+                    await self._bus.publish(frame)
+                    published.append(row["id"])
+                except Error as error:
+                    self._telemetry.log.warning("event not published", subject=frame.subject, reason=error.message)
+                    if not self._bus.connected:
+                        break
+                    pause = min(_BACKOFF_SECONDS, 2.0 ** row["attempts"])
+                    await connection.execute(
+                        f"UPDATE {self._schema}.outbox SET attempts = attempts + 1, due_at = $2 WHERE id = $1",
+                        row["id"],
+                        now + timedelta(seconds=pause),
+                    )
+            await connection.execute(f"DELETE FROM {self._schema}.outbox WHERE id = ANY($1)", published)
+        return len(published)
+
+    async def forget_handled(self) -> None:
+        """Drop inbox rows that no repeat can ask for any more."""
+        await self._database.execute(
+            f"DELETE FROM {self._schema}.inbox WHERE handled_at < $1",
+            self._clock.now() - _KEEP_INBOX,
+        )
+
+    async def _measure(self) -> None:
+        row = await self._database.fetchrow(
+            f"SELECT count(*) AS waiting, min(created_at) AS oldest FROM {self._schema}.outbox"
+        )
+        assert row is not None
+        age = (self._clock.now() - row["oldest"]).total_seconds() if row["oldest"] else 0.0
+        self._telemetry.outbox_waiting.set(row["waiting"])
+        self._telemetry.outbox_age_seconds.set(max(0.0, age))

@@ -1,0 +1,151 @@
+"""The bus over RabbitMQ: one supervised connection per component."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Self
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from shared.bus.bus import Bus
+from shared.bus.faults import BROKER_FAULTS
+from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
+from shared.bus.messages import Call
+from shared.bus.rabbit_calls import CallClient, CallServer
+from shared.bus.rabbit_events import EventPublisher, EventSubscriber
+from shared.bus.topology import RetryPolicy
+from shared.clock import Clock
+from shared.errors import unavailable
+from shared.telemetry import Telemetry
+
+_CONNECT_SECONDS = 5.0
+_SETUP_SECONDS = 15.0
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class RabbitBus(Bus):
+    """A component's place on a RabbitMQ broker.
+
+    The supervisor here reconnects, rather than aio-pika's robust connection, for two reasons: while the broker is away
+    a call must fail at once instead of waiting for its return (mosquito/aio-pika#636), and replies must be awaited on
+    a consumer that is declared anew with each connection (#679).
+    Any channel that dies takes the whole connection along: one way to recover instead of many.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        component: str,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        prefetch: int = 64,
+        drain_seconds: float = 10.0,
+        heartbeat_seconds: int = 10,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """`prefetch` calls are worked on at once; leaving waits `drain_seconds` at most for them."""
+        super().__init__(component, telemetry, clock)
+        self._url = url
+        self._drain_seconds = drain_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._client = CallClient(component, self._lose)
+        self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
+        self._publisher = EventPublisher(component, telemetry)
+        self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy())
+        self._up = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._connection: AbstractConnection | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands and everything on it is declared."""
+        return self._up.is_set()
+
+    async def wait_connected(self) -> None:
+        """Return once the connection stands and everything on it is declared."""
+        await self._up.wait()
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect."""
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"bus of {self.component}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Take no new work, finish what was begun within the drain time, close."""
+        if self._up.is_set():
+            with suppress(*BROKER_FAULTS):
+                async with asyncio.timeout(self._drain_seconds):
+                    await asyncio.gather(self._server.drain(), self._subscriber.drain())
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._supervisor
+
+    async def publish(self, frame: EventFrame) -> None:
+        """Publish with the broker's confirmation."""
+        try:
+            await self._publisher.publish(frame)
+        except BROKER_FAULTS as fault:
+            raise unavailable(f"event {frame.subject} was not confirmed: {fault!r}") from None
+
+    async def _request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame:
+        try:
+            return await self._client.request(kind, frame)
+        except BROKER_FAULTS as fault:
+            raise unavailable(f"{kind.subject} could not be sent: {fault!r}") from None
+
+    def _lose(self) -> None:
+        self._lost.set()
+
+    async def _supervise(self) -> None:
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._connect()
+                    failures = 0
+                    await self._lost.wait()
+                    self._telemetry.log.warning("broker connection lost")
+                except BROKER_FAULTS as fault:
+                    if failures == 0 or failures % 10 == 0:
+                        self._telemetry.log.warning("broker unreachable", reason=repr(fault), failures=failures + 1)
+                    failures += 1
+                finally:
+                    await self._disconnect()
+                await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+        finally:
+            await self._disconnect()
+
+    async def _connect(self) -> None:
+        self._lost.clear()
+        connection = await aio_pika.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            heartbeat=self._heartbeat_seconds,
+            client_properties={"connection_name": self.component},
+        )
+        self._connection = connection
+        connection.close_callbacks.add(lambda *_: self._lose())
+        async with asyncio.timeout(_SETUP_SECONDS):
+            # The order matters: whoever can be called must be able to call.
+            for part in (self._publisher, self._client, self._subscriber, self._server):
+                channel = await part.open(connection)
+                if channel is not None:
+                    channel.close_callbacks.add(lambda *_: self._lose())
+        self._up.set()
+        self._telemetry.bus_connected.set(1)
+        self._telemetry.log.info("broker connected")
+
+    async def _disconnect(self) -> None:
+        self._up.clear()
+        self._telemetry.bus_connected.set(0)
+        self._client.fail_all("the broker connection was lost")
+        self._server.abandon()
+        self._subscriber.abandon()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*BROKER_FAULTS):
+                async with asyncio.timeout(1.0):
+                    await connection.close()

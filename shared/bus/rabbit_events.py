@@ -1,0 +1,203 @@
+"""Events over RabbitMQ: confirmed publishing, at-least-once delivery, retries with back-off, a dead-letter queue."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from aio_pika import DeliveryMode, ExchangeType, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika.exceptions import DeliveryError
+
+from shared.bus import topology
+from shared.bus.dispatch import Dispatcher
+from shared.bus.faults import BROKER_FAULTS
+from shared.bus.frames import EventFrame
+from shared.bus.messages import EVENTS
+from shared.bus.topology import RetryPolicy
+from shared.errors import unavailable
+from shared.telemetry import Telemetry
+
+_CONFIRM_SECONDS = 5.0
+_PREFETCH = 16
+_DELIVERY_LIMIT = 50
+"""Deliveries of one message that may die with their process before the broker itself parks the message."""
+
+
+class EventPublisher:
+    """Publishes the component's own events."""
+
+    def __init__(self, component: str, telemetry: Telemetry) -> None:
+        self._component = component
+        self._telemetry = telemetry
+        self._exchange: AbstractExchange | None = None
+
+    async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
+        """Declare the events exchange of a component that has events."""
+        self._exchange = None
+        if not any(event.owner == self._component for event in EVENTS.values()):
+            return None
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        name = topology.events_exchange(self._component)
+        self._exchange = await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+        return channel
+
+    async def publish(self, frame: EventFrame) -> None:
+        """Publish and await the confirmation; an event that has subscribers must reach a queue."""
+        if self._exchange is None:
+            raise unavailable("not connected to the broker")
+        mandatory = bool(EVENTS[frame.subject].subscribers)
+        try:
+            await self._exchange.publish(_message(frame), frame.subject, mandatory=mandatory, timeout=_CONFIRM_SECONDS)
+        except DeliveryError:
+            raise unavailable(f"no queue took {frame.subject}: its subscribers were never started") from None
+        self._telemetry.events_published.labels(frame.subject).inc()
+
+
+class EventSubscriber:
+    """Takes in the events that the component subscribed to."""
+
+    def __init__(self, component: str, dispatcher: Dispatcher, telemetry: Telemetry, retry: RetryPolicy) -> None:
+        self._component = component
+        self._dispatcher = dispatcher
+        self._telemetry = telemetry
+        self._retry = retry
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._channel: AbstractChannel | None = None
+        self._stop_consuming: Callable[[], Any] | None = None
+
+    async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
+        """Declare the queues and begin to take in.
+
+        The main queue gives failed events to a retry queue, which gives them back after its delay; one queue per delay,
+        since a broker only expires what is at a queue's head. All are quorum queues: they survive a lost node.
+        """
+        if not self._dispatcher.events:
+            return None
+        channel = self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        await channel.set_qos(prefetch_count=_PREFETCH)
+        main, dead = topology.events_queue(self._component), topology.dead_queue(self._component)
+        await channel.declare_queue(dead, durable=True, arguments={"x-queue-type": "quorum"})
+        for delay in self._retry.delays:
+            await channel.declare_queue(
+                topology.retry_queue(self._component, delay),
+                durable=True,
+                arguments={
+                    "x-queue-type": "quorum",
+                    "x-message-ttl": round(delay * 1000),
+                    "x-dead-letter-exchange": "",
+                    "x-dead-letter-routing-key": main,
+                    "x-dead-letter-strategy": "at-least-once",
+                    "x-overflow": "reject-publish",
+                },
+            )
+        queue = await channel.declare_queue(
+            main,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": _DELIVERY_LIMIT,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": dead,
+            },
+        )
+        for subject, (event, _handler) in self._dispatcher.events.items():
+            exchange = await channel.declare_exchange(
+                topology.events_exchange(event.owner), ExchangeType.TOPIC, durable=True
+            )
+            await queue.bind(exchange, subject)
+        tag = await queue.consume(self._on_message)
+        self._stop_consuming = lambda: queue.cancel(tag)
+        return channel
+
+    async def drain(self) -> None:
+        """Take no more events and finish those begun; the caller sets the deadline."""
+        if self._stop_consuming is not None:
+            await self._stop_consuming()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def abandon(self) -> None:
+        """Stop working on events whose channel is gone; the broker delivers them again."""
+        self._stop_consuming = None
+        for task in self._tasks:
+            task.cancel()
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection; the broker delivers again
+            await self._take_in(message)
+
+    async def _take_in(self, message: AbstractIncomingMessage) -> None:
+        frame = _frame(message)
+        if frame is None:
+            await self._park(message, "not an event: no usable message id")
+            return
+        try:
+            await self._dispatcher.take_in(frame)
+        except Exception as error:  # noqa: BLE001 - already logged; what remains is to try again or give up
+            await self._again_or_park(message, frame, error)
+        else:
+            self._telemetry.events_handled.labels(frame.subject, "done").inc()
+            await message.ack()
+
+    async def _again_or_park(self, message: AbstractIncomingMessage, frame: EventFrame, error: Exception) -> None:
+        delay = self._retry.delay_after(frame.attempt)
+        if delay is None:
+            await self._park(message, repr(error))
+            return
+        retry = _message(frame, attempt=frame.attempt + 1)
+        await self._hand_over(retry, topology.retry_queue(self._component, delay))
+        self._telemetry.events_handled.labels(frame.subject, "retried").inc()
+        await message.ack()
+
+    async def _park(self, message: AbstractIncomingMessage, reason: str) -> None:
+        subject = _subject(message)
+        dead = Message(
+            message.body,
+            content_type=message.content_type,
+            type=message.type,
+            message_id=message.message_id,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            headers={**message.headers, "subject": subject, "reason": reason[:500]},
+        )
+        await self._hand_over(dead, topology.dead_queue(self._component))
+        self._telemetry.events_handled.labels(subject if subject in EVENTS else "unknown", "dead").inc()
+        self._telemetry.log.error("event parked", subject=subject, event_id=message.message_id, reason=reason[:500])
+        await message.ack()
+
+    async def _hand_over(self, message: Message, queue: str) -> None:
+        assert self._channel is not None
+        await self._channel.default_exchange.publish(message, queue, mandatory=True, timeout=_CONFIRM_SECONDS)
+
+
+def _message(frame: EventFrame, *, attempt: int = 1) -> Message:
+    return Message(
+        frame.body,
+        content_type="application/json",
+        type="event",
+        message_id=str(frame.id),
+        delivery_mode=DeliveryMode.PERSISTENT,
+        # The subject again, since a retry comes back with the queue's name as its routing key.
+        headers={"request-id": frame.request_id, "subject": frame.subject, "attempt": attempt},
+    )
+
+
+def _subject(message: AbstractIncomingMessage) -> str:
+    return str(message.headers.get("subject") or message.routing_key or "")
+
+
+def _frame(message: AbstractIncomingMessage) -> EventFrame | None:
+    with suppress(ValueError, TypeError):
+        return EventFrame(
+            id=UUID(message.message_id or ""),
+            subject=_subject(message),
+            body=message.body,
+            request_id=str(message.headers.get("request-id") or ""),
+            attempt=int(str(message.headers.get("attempt") or 1)),
+        )
+    return None

@@ -1,0 +1,70 @@
+"""The names of everything on the broker, derived from the contracts, in one place."""
+
+from dataclasses import dataclass
+
+from shared.bus.messages import CALLS, EVENTS
+
+RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
+MAX_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed event comes back: after each of `delays` (seconds) in turn, then after the last one again.
+
+    After `max_attempts` deliveries it is parked in the dead-letter queue.
+    """
+
+    delays: tuple[float, ...] = RETRY_SECONDS
+    max_attempts: int = MAX_ATTEMPTS
+
+    def delay_after(self, attempt: int) -> float | None:
+        """Seconds to wait after failed delivery number `attempt`; None when it was the last."""
+        if attempt >= self.max_attempts:
+            return None
+        return self.delays[min(attempt, len(self.delays)) - 1]
+
+
+def calls_queue(component: str) -> str:
+    """Where the calls to `component` wait; it exists while at least one replica serves it."""
+    return f"rpc.{component}"
+
+
+def probe_key(component: str) -> str:
+    """The routing key by which a caller asks whether anybody serves `component`."""
+    return f"{component}.probe"
+
+
+def events_exchange(component: str) -> str:
+    """Where `component` publishes its events."""
+    return f"{component}.events"
+
+
+def events_queue(component: str) -> str:
+    """Where the events for `component` wait, with or without a replica."""
+    return f"events.{component}"
+
+
+def retry_queue(component: str, delay: float) -> str:
+    """Where a failed event waits `delay` seconds before it returns to the events queue."""
+    return f"events.{component}.retry.{round(delay * 1000)}"
+
+
+def dead_queue(component: str) -> str:
+    """Where events are parked that no attempt could handle."""
+    return f"events.{component}.dead"
+
+
+def owners_called_by(component: str) -> list[str]:
+    """The services that `component` may call, by the contracts."""
+    return sorted({call.owner for call in CALLS.values() if component in call.callers})
+
+
+def subjects_called_by(component: str, owner: str) -> list[str]:
+    """The calls that `component` may make to `owner`."""
+    return sorted(s for s, call in CALLS.items() if call.owner == owner and component in call.callers)
+
+
+def owners_heard_by(component: str) -> list[str]:
+    """The services whose events `component` must hear, by the contracts."""
+    return sorted({event.owner for event in EVENTS.values() if component in event.subscribers})

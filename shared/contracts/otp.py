@@ -1,0 +1,51 @@
+"""What `otp` answers and tells: one-time codes and their delivery."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from shared.bus.messages import Call, Done, Event, Reply
+
+Channel = Literal["email", "sms"]
+Purpose = Literal["sign_in"]
+
+
+class CodeIssued(Reply):
+    """A code is live until `expires_at`."""
+
+    expires_at: datetime
+
+
+class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identity",), idempotent=True):
+    """Make a code for `account` and send it; inside the resend window the same code goes out again.
+
+    `account` names who may use it (a user id, or an address nobody has yet) and is never stored readable.
+    `deliver=False` does the same work and sends nothing, so that unknown users look like known ones.
+    """
+
+    account: str
+    purpose: Purpose
+    channel: Channel
+    address: str
+    deliver: bool = True
+
+
+class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
+    """Spend the live code of `account`, counting the attempt first. Not idempotent: a code works once.
+
+    Errors: wrong_code (also when there is none), code_expired, too_many_attempts, unavailable (deny when in doubt).
+    """
+
+    account: str
+    purpose: Purpose
+    code: str
+
+
+class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=("otp",)):
+    """A code waits to be handed to the mail or SMS provider. The code itself is not in here: it is derived."""
+
+    code_id: UUID
+    purpose: Purpose
+    channel: Channel
+    address: str
+    expires_at: datetime

@@ -1,0 +1,119 @@
+"""The process around a component: settings, log, admin port, signals, drain."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import uvloop
+
+from shared.bus.bus import Bus
+from shared.bus.rabbit import RabbitBus
+from shared.clock import Clock, SystemClock
+from shared.entropy import Entropy, SystemEntropy
+from shared.errors import unavailable
+from shared.settings import Settings, SettingsError, environment
+from shared.telemetry import Health, Telemetry, configure_logging
+from shared.telemetry.admin import admin_server
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass
+class Kit:
+    """What the process gives a component; tests give fakes of the same shape."""
+
+    telemetry: Telemetry
+    health: Health = field(default_factory=Health)
+    clock: Clock = field(default_factory=SystemClock)
+    entropy: Entropy = field(default_factory=SystemEntropy)
+
+    def bus(self, settings: Settings, *, prefetch: int = 64) -> Bus:
+        """The component's place on the bus, part of its readiness."""
+        bus = RabbitBus(
+            settings.rabbitmq_url.get_secret_value(),
+            settings.component,
+            self.telemetry,
+            self.clock,
+            prefetch=prefetch,
+            drain_seconds=settings.drain_seconds,
+        )
+        self.health.add("rabbitmq", lambda: _connected(bus))
+        return bus
+
+
+async def _connected(bus: Bus) -> None:
+    if not bus.connected:
+        raise unavailable("not connected to the broker")
+
+
+@dataclass(frozen=True)
+class Component:
+    """How a component is made: its settings and the context in which it runs.
+
+    Entering the context starts it; leaving it takes no new work, finishes what was begun and closes.
+    """
+
+    settings: type[Settings]
+    open: Callable[[Any, Kit], AbstractAsyncContextManager[None]]
+
+    @property
+    def name(self) -> str:
+        """The component's name: the same word in folder, exchange, metric and setting."""
+        return self.settings.component
+
+
+def load_settings(components: Sequence[Component]) -> list[Settings]:
+    """Read the settings of all `components`; prints every mistake and ends the process with status 2 on any."""
+    loaded: list[Settings] = []
+    problems: list[str] = []
+    for component in components:
+        try:
+            loaded.append(component.settings.load(environment()))
+        except SettingsError as error:
+            problems.append(str(error))
+    if problems:
+        print("\n".join(problems), file=sys.stderr)  # noqa: T201 - there is no log before there are settings
+        raise SystemExit(2)
+    return loaded
+
+
+def run(components: Sequence[Component]) -> None:
+    """Run components in this process until SIGTERM or SIGINT, then drain."""
+    settings = load_settings(components)
+    configure_logging(settings[0].log_level)
+    uvloop.run(_serve(list(zip(components, settings, strict=True))))
+
+
+async def _serve(components: list[tuple[Component, Settings]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        kits = []
+        for component, settings in components:
+            kit = Kit(Telemetry(component.name))
+            kits.append(kit)
+            admin = admin_server(kit.telemetry, kit.health, settings.admin_host, settings.admin_port)
+            await stack.enter_async_context(admin)
+            await stack.enter_async_context(component.open(settings, kit))
+            kit.telemetry.log.info("started")
+        await stop.wait()
+        for kit in kits:
+            kit.health.stopping = True
+            kit.telemetry.log.info("stopping")
+
+
+@asynccontextmanager
+async def background(*tasks: "asyncio.Task[Any]") -> AsyncIterator[None]:
+    """Keep `tasks` running while inside; cancelled and awaited on leaving."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,158 @@
+"""Settings from the environment: read once, checked whole, handed down.
+
+`DRAGOMAN_<COMPONENT>_<NAME>` sets one component's setting; for those marked common, `DRAGOMAN_<NAME>` sets it for all.
+Every secret may be given as the path of a file instead, under the name with `_FILE` behind it.
+A `DRAGOMAN_*` name that no component knows is refused, since it is a typing error whose setting would be missed.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "DRAGOMAN_"
+COMPONENTS = ("gateway", "token", "identity", "otp", "password", "operator")
+COMMON = frozenset(
+    {"postgres_url", "redis_url", "rabbitmq_url", "issuer", "log_level", "drain_seconds", "redis_prefix", "admin_host"}
+)
+"""Settings that may be given once for all components."""
+
+OUTSIDE = ("DRAGOMAN_TEST_", "DRAGOMAN_PORT", "DRAGOMAN_INBOX_PORT")
+"""Names that belong to the development commands rather than to a component."""
+
+
+class SettingsError(Exception):
+    """Everything that is wrong with the environment, one line each."""
+
+    def __init__(self, component: str, problems: list[str]) -> None:
+        super().__init__("\n".join([f"{component}: {len(problems)} mistake(s) in the environment", *problems]))
+        self.problems = problems
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[list[str], BeforeValidator(_split)]
+"""Given as words separated by commas."""
+
+PostgresUrl = Annotated[SecretStr, Field(description="PostgreSQL URL of the service's own role")]
+
+
+class Settings(BaseSettings):
+    """What every component can be told; each component adds its own."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    component: ClassVar[str]
+
+    rabbitmq_url: SecretStr = Field(description="AMQP URL of the component's own broker user")
+    admin_host: str = Field("127.0.0.1", description="address of the admin port (/livez, /readyz, /metrics)")
+    admin_port: int = Field(0, ge=0, le=65535, description="admin port; 0 picks a free one and logs it")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
+    drain_seconds: float = Field(10.0, gt=0, le=120, description="longest wait for work in hand when told to stop")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Self:
+        """Read and check everything. Raises `SettingsError` with all mistakes at once."""
+        problems = [f"{name} is not a setting" for name in _unknown(cls, environ)]
+        problems += [
+            f"{name} and {name}_FILE are both set" for name in environ if _is_ours(name) and f"{name}_FILE" in environ
+        ]
+        try:
+            settings = cls(_environ=environ, _problems=problems)  # type: ignore[call-arg]
+        except ValidationError as error:
+            # A value that could not be read was reported by its source already; it is missing for no other reason.
+            unread = {problem.split(":", 1)[0] for problem in problems}
+            for mistake in error.errors(include_input=False, include_url=False):
+                name = _name(cls, ".".join(map(str, mistake["loc"])))
+                if f"{name}_FILE" not in unread:
+                    problems.append(f"{name}: {mistake['msg'].lower()}")
+        if problems:
+            raise SettingsError(cls.component, sorted(problems))
+        return settings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read from the mapping that `load` was given, and from nowhere else."""
+        arguments = init_settings.init_kwargs  # type: ignore[attr-defined]
+        environ = arguments.pop("_environ", {})
+        return (init_settings, _EnvironmentSource(settings_cls, environ, arguments.pop("_problems", [])))
+
+
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    """Finds each field's value under its names, or in the file that `…_FILE` names."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str], problems: list[str]) -> None:
+        super().__init__(settings_cls)
+        self._environ = environ
+        self._problems = problems
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of one field, None when it is not given."""
+        for name in _names(self.settings_cls, field_name):
+            if name in self._environ:
+                return self._environ[name], field_name, False
+            path = self._environ.get(f"{name}_FILE")
+            if path is not None and _is_secret(field):
+                try:
+                    return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+                except (OSError, UnicodeDecodeError) as error:
+                    self._problems.append(f"{name}_FILE: cannot be read: {type(error).__name__}")
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _names(cls: type[BaseSettings], field: str) -> list[str]:
+    own = f"{PREFIX}{cls.component}_{field}".upper()  # type: ignore[attr-defined]
+    return [own, f"{PREFIX}{field}".upper()] if field in COMMON else [own]
+
+
+def _name(cls: type[BaseSettings], field: str) -> str:
+    return _names(cls, field)[-1] if field in cls.model_fields else field
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) and not name.startswith(OUTSIDE)
+
+
+def _unknown(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
+    """Names with our prefix that mean nothing: neither to this component nor, by their prefix, to another one."""
+    known = {f"{PREFIX}{field}".upper() for field in COMMON} | {f"{PREFIX}{f}_FILE".upper() for f in COMMON}
+    for field, info in cls.model_fields.items():
+        known.update(_names(cls, field))
+        if _is_secret(info):
+            known.update(f"{name}_FILE" for name in _names(cls, field))
+    others = tuple(f"{PREFIX}{other}_".upper() for other in COMPONENTS if other != cls.component)
+    return [name for name in environ if _is_ours(name) and name not in known and not name.startswith(others)]
+
+
+def describe(cls: type[Settings]) -> list[tuple[str, str, str]]:
+    """Each setting as (name, default, meaning), for `--help` and the documentation's table."""
+    rows = []
+    for field, info in cls.model_fields.items():
+        default = "required" if info.is_required() else str(info.default)
+        rows.append((_names(cls, field)[0], default, info.description or ""))
+    return rows
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of this process: the only place that reads it."""
+    return os.environ  # noqa: TID251 - the one reader of the environment

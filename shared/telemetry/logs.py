@@ -1,0 +1,48 @@
+"""Log lines: JSON, one object a line, on standard output.
+
+Fields that every line has: `time`, `level`, `event`, `component`, and `request_id` inside a request.
+Secrets never reach here: contracts and settings mask theirs, and nobody logs a body or a query string.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from shared import context
+
+
+def configure_logging(level: str = "info") -> None:
+    """Send the log of this process, libraries' too, to standard output from `level` upwards."""
+    shared_steps: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        _add_request_id,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared_steps, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared_steps, processor=structlog.processors.JSONRenderer()
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    # aio-pika and aiormq report at error level what our own supervisor reports once, with its cause.
+    for noisy in ("aio_pika", "aiormq"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if request_id := context.request_id():
+        event.setdefault("request_id", request_id)
+    return event

@@ -1,0 +1,68 @@
+"""The metrics and the logger of one component."""
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Telemetry:
+    """Everything a component logs and counts, under its own name.
+
+    Each component has its own registry, so that five of them in one process keep their metrics apart.
+    """
+
+    def __init__(self, component: str) -> None:
+        self.component = component
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
+        self.registry = CollectorRegistry()
+        ProcessCollector(namespace="dragoman", registry=self.registry)
+        registry = self.registry
+        self.requests = Counter(
+            "dragoman_http_requests", "HTTP requests answered.", ["dialect", "path", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "dragoman_http_request_seconds",
+            "Time to answer an HTTP request.",
+            ["dialect", "path"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.calls = Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
+        self.call_seconds = Histogram(
+            "dragoman_bus_call_seconds",
+            "Time from a call to its reply.",
+            ["subject"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.handled = Counter(
+            "dragoman_bus_handled", "Calls answered, by outcome.", ["subject", "code"], registry=registry
+        )
+        self.handle_seconds = Histogram(
+            "dragoman_bus_handle_seconds",
+            "Time to answer a call.",
+            ["subject"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.events_published = Counter(
+            "dragoman_bus_events_published", "Events that the broker confirmed.", ["subject"], registry=registry
+        )
+        self.events_handled = Counter(
+            "dragoman_bus_events_handled",
+            "Events taken in: done, retried or dead.",
+            ["subject", "outcome"],
+            registry=registry,
+        )
+        self.outbox_waiting = Gauge(
+            "dragoman_outbox_waiting", "Events committed and not yet confirmed by the broker.", registry=registry
+        )
+        self.outbox_age_seconds = Gauge(
+            "dragoman_outbox_age_seconds", "Age of the oldest event in the outbox.", registry=registry
+        )
+        self.bus_connected = Gauge("dragoman_bus_connected", "1 while the broker is reachable.", registry=registry)
+        self.loop_lag_seconds = Histogram(
+            "dragoman_loop_lag_seconds", "How late the event loop wakes up.", buckets=_SECONDS, registry=registry
+        )

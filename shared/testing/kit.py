@@ -1,0 +1,19 @@
+"""A kit whose buses meet on one broker in memory."""
+
+from dataclasses import dataclass, field
+
+from shared.bus.bus import Bus
+from shared.bus.memory import MemoryBroker, MemoryBus
+from shared.process import Kit
+from shared.settings import Settings
+
+
+@dataclass
+class MemoryKit(Kit):
+    """As `Kit`, but the bus is the twin in memory; give several components the same `broker`."""
+
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+
+    def bus(self, settings: Settings, *, prefetch: int = 64) -> Bus:  # noqa: ARG002 - the twin needs no limit
+        """The component's place on the broker in memory."""
+        return MemoryBus(self.broker, settings.component, self.telemetry, self.clock)
