@@ -1,8 +1,11 @@
 """All components by name, and where their migrations are."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+
+import click
 
 from shared.bus.permissions import SERVICES
 from shared.process import Component
@@ -22,3 +25,30 @@ def component(name: str) -> Component:
 def schemas(service_urls: Mapping[str, str]) -> dict[str, tuple[Path, str | None]]:
     """Each service's folder of migrations and the URL by which it will connect, where one is given."""
     return {name: (ROOT / "services" / name / "migrations", service_urls.get(name)) for name in SERVICES}
+
+
+@dataclass(frozen=True)
+class PostgresUrls:
+    """Where the database is: for the role that migrates, and for each service whose own role is named."""
+
+    owner: str | None
+    services: dict[str, str]
+
+
+def postgres_urls(environ: Mapping[str, str]) -> PostgresUrls:
+    """Read the URLs, or the files that `…_FILE` names. Raises `click.ClickException` for one that cannot be read."""
+    services = {name: _url(environ, f"DRAGOMAN_{name.upper()}_POSTGRES_URL") for name in SERVICES}
+    return PostgresUrls(
+        owner=_url(environ, "DRAGOMAN_POSTGRES_URL"),
+        services={name: url for name, url in services.items() if url is not None},
+    )
+
+
+def _url(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(f"{name}_FILE")
+    if path is None:
+        return environ.get(name)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.ClickException(f"{name}_FILE cannot be read: {error.strerror}") from None

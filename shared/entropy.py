@@ -1,6 +1,6 @@
 """Randomness as a parameter, so that tests can repeat it."""
 
-import secrets
+import secrets  # noqa: TID251 - the one reader of the system's generator
 from typing import Protocol
 from uuid import UUID
 

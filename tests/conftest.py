@@ -7,7 +7,6 @@ They are started once per run, by the process that leads it; each worker has its
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
@@ -47,7 +46,7 @@ class _Servers:
 
     def urls(self) -> ServerUrls:
         if self._urls is None:
-            given = any(name in environment() for name in processes.NAMES)
+            given = any(name in environment() for name in processes.NAMES.by_server().values())
             if containers.engine_answers() and not given:
                 self._context = containers.servers(definitions(), PASSWORD)
             else:
@@ -84,13 +83,13 @@ def server_urls(request: pytest.FixtureRequest) -> ServerUrls:
 
 @pytest.fixture(scope="session")
 def worker() -> str:
-    """This worker's name: gw0, gw1, … or master."""
-    return os.environ.get("PYTEST_XDIST_WORKER", "master")
+    """The name of this worker: gw0, gw1, … or master."""
+    return environment().get("PYTEST_XDIST_WORKER", "master")
 
 
 @pytest.fixture(scope="session")
 def migrated_url(server_urls: ServerUrls, worker: str) -> Iterator[str]:
-    """This worker's own database with every schema migrated; the URL is its owner's."""
+    """A database of the worker's own with every schema migrated; the URL is its owner's."""
     name = f"dragoman_test_{worker}"
     parts = urlsplit(server_urls.postgres)
     url = urlunsplit(parts._replace(path=f"/{name}"))

@@ -1,9 +1,12 @@
 """The bus as components see it: typed calls with deadlines, and events. Two transports stand behind it."""
 
-import asyncio
+import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError
 
 from shared import context
 from shared.bus.dispatch import CallHandler, Dispatcher, EventHandler
@@ -18,6 +21,9 @@ R = TypeVar("R", bound=Reply)
 _LEAST_BUDGET_SECONDS = 0.02
 """A call with less time than this is refused here: no answer could be back in time."""
 
+MAX_PENDING = 2000
+"""Calls that may wait for one service; more would only queue up behind their own deadlines."""
+
 
 class Bus(ABC):
     """One component's place on the bus.
@@ -26,11 +32,16 @@ class Bus(ABC):
     leaving it takes no new work, finishes what was begun and closes.
     """
 
-    def __init__(self, component: str, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self, component: str, telemetry: Telemetry, clock: Clock, *, max_pending: int = MAX_PENDING
+    ) -> None:
+        """`max_pending` calls to one service may wait at once; one more is `overloaded`."""
         self.component = component
         self._telemetry = telemetry
         self._clock = clock
         self._dispatcher = Dispatcher(component, telemetry, clock)
+        self._max_pending = max_pending
+        self._waiting: Counter[str] = Counter()
 
     def serve(self, handlers: Mapping[type[Call[Any]], CallHandler]) -> None:
         """Answer these calls; to be said before the bus is entered."""
@@ -44,18 +55,21 @@ class Bus(ABC):
         """Send `call` to its owner and return the reply.
 
         Raises the owner's `Error` as it was raised there; `unavailable` at once when nobody serves it or the connection
-        is lost; `deadline_exceeded` when the time of the call or of the request around it is over.
+        is lost; `deadline_exceeded` when the time of the call or of the request around it is over; `overloaded` when
+        too many calls wait for the owner already.
         """
         kind = type(call)
         left = context.remaining()
         budget = kind.timeout if left is None else min(kind.timeout, left)
-        started = asyncio.get_running_loop().time()
-        code: str = "ok"
+        started = time.perf_counter()
+        code: str = "abandoned"
         try:
             if self.component not in kind.callers:
                 raise Error(ErrorCode.FORBIDDEN, f"{self.component} may not call {kind.subject}")
             if budget < _LEAST_BUDGET_SECONDS:
                 raise Error(ErrorCode.DEADLINE_EXCEEDED, f"{self.component} had no time left to call {kind.subject}")
+            if self._waiting[kind.owner] >= self._max_pending:
+                raise Error(ErrorCode.OVERLOADED, f"too many calls wait for {kind.owner}", retry_after=1.0)
             frame = RequestFrame(
                 subject=kind.subject,
                 body=call.model_dump_json().encode(),
@@ -64,16 +78,20 @@ class Bus(ABC):
                 budget=budget,
                 sent_at=self._clock.now().timestamp(),
             )
-            reply = await self._request(kind, frame)
-            if not reply.ok:
-                raise Error.from_json(reply.body)
-            return kind.reply.model_validate_json(reply.body)  # type: ignore[return-value]
+            self._waiting[kind.owner] += 1
+            try:
+                reply = await self._request(kind, frame)
+            finally:
+                self._waiting[kind.owner] -= 1
+            answer = _decode(kind, reply)
+            code = "ok"
+            return answer
         except Error as error:
             code = error.code
             raise
         finally:
             self._telemetry.calls.labels(kind.subject, code).inc()
-            self._telemetry.call_seconds.labels(kind.subject).observe(asyncio.get_running_loop().time() - started)
+            self._telemetry.call_seconds.labels(kind.subject).observe(time.perf_counter() - started)
 
     @property
     @abstractmethod
@@ -99,3 +117,12 @@ class Bus(ABC):
 
     @abstractmethod
     async def _request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame: ...
+
+
+def _decode(kind: type[Call[R]], reply: ReplyFrame) -> R:
+    try:
+        if not reply.ok:
+            raise Error.from_json(reply.body)
+        return kind.reply.model_validate_json(reply.body)  # type: ignore[return-value]
+    except ValidationError:
+        raise Error(ErrorCode.INTERNAL, f"{kind.owner} answered {kind.subject} with what is no reply to it") from None

@@ -1,6 +1,7 @@
 """The serving half of the bus, the same over either transport: bytes in, handler, bytes out, one log line."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,7 @@ class Dispatcher:
 
     async def answer(self, frame: RequestFrame) -> ReplyFrame:
         """Answer a call; whatever goes wrong becomes an error reply, never an exception."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()
         left = seconds_left(frame.budget, frame.sent_at, self._clock.now().timestamp()) - _ANSWER_SECONDS
         with context.request(frame.request_id, left):
             code: str = "ok"
@@ -56,13 +56,13 @@ class Dispatcher:
             except Error as error:
                 code = error.code
                 fault = {"reason": error.message}
-                reply = ReplyFrame(ok=False, body=error.to_json())
+                reply = ReplyFrame(ok=False, body=_encode(error))
             except Exception as exception:  # noqa: BLE001 - the last net: the caller gets an id, the log gets the cause
                 code = ErrorCode.INTERNAL
                 fault = {"exc_info": exception}
                 message = f"{self._component} failed in request {frame.request_id}"
                 reply = ReplyFrame(ok=False, body=Error(ErrorCode.INTERNAL, message).to_json())
-            seconds = loop.time() - started
+            seconds = time.perf_counter() - started
             subject = frame.subject if frame.subject in self.calls else "unknown"
             self._telemetry.handled.labels(subject, code).inc()
             self._telemetry.handle_seconds.labels(subject).observe(seconds)
@@ -97,18 +97,18 @@ class Dispatcher:
 
     async def take_in(self, frame: EventFrame) -> None:
         """Handle an event; raises whatever the handler raised, so that the transport tries again later."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()
         known = frame.subject in self.events
         subject = frame.subject if known else "unknown"
         with context.request(frame.request_id, _EVENT_SECONDS):
-            outcome, fault = "done", {}
+            outcome, fault = "abandoned", {}
             try:
                 if not known:
                     raise unavailable(f"this replica of {self._component} does not know {frame.subject}")
                 kind, handler = self.events[frame.subject]
                 async with asyncio.timeout(_EVENT_SECONDS):
                     await handler(kind.model_validate_json(frame.body), Delivery(frame.id, frame.attempt))
+                outcome = "done"
             except Exception as error:
                 outcome = "failed"
                 fault = {"reason": str(error) if isinstance(error, Error) else repr(error)}
@@ -120,6 +120,13 @@ class Dispatcher:
                     event_id=str(frame.id),
                     attempt=frame.attempt,
                     outcome=outcome,
-                    ms=round((loop.time() - started) * 1000, 2),
+                    ms=round((time.perf_counter() - started) * 1000, 2),
                     **fault,
                 )
+
+
+def _encode(error: Error) -> bytes:
+    try:
+        return error.to_json()
+    except (ValueError, TypeError):  # its detail is no JSON; what is left says as much as can be said
+        return Error(ErrorCode.INTERNAL, f"{error.code} with a detail that cannot be encoded").to_json()

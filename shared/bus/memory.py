@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import replace
 from typing import Any, Self
 
-from shared.bus.bus import Bus
+from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
 from shared.bus.messages import EVENTS, Call
 from shared.bus.topology import RetryPolicy
@@ -22,9 +22,10 @@ class MemoryBroker:
     def __init__(self, retry: RetryPolicy | None = None) -> None:
         self.retry = retry or RetryPolicy()
         self.replicas: dict[str, deque[MemoryBus]] = defaultdict(deque)
+        self.listeners: dict[str, list[MemoryBus]] = defaultdict(list)
         self.subscribed: set[str] = set()
         self.waiting: dict[str, deque[EventFrame]] = defaultdict(deque)
-        self.dead: dict[str, list[EventFrame]] = defaultdict(list)
+        self.dead: dict[str, list[tuple[EventFrame, str]]] = defaultdict(list)
         self.up = True
 
     def next_replica(self, component: str) -> "MemoryBus | None":
@@ -35,16 +36,31 @@ class MemoryBroker:
         replicas.rotate(-1)
         return replicas[-1]
 
+    def hand_over(self, component: str, frame: EventFrame) -> None:
+        """Give an event to a replica of `component`, or keep it until there is one."""
+        if listeners := self.listeners[component]:
+            listeners[0].take_in(frame)
+        else:
+            self.waiting[component].append(frame)
+
 
 class MemoryBus(Bus):
     """A component's place on a `MemoryBroker`."""
 
-    def __init__(self, broker: MemoryBroker, component: str, telemetry: Telemetry, clock: Clock) -> None:
-        super().__init__(component, telemetry, clock)
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        component: str,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        max_pending: int = MAX_PENDING,
+    ) -> None:
+        super().__init__(component, telemetry, clock, max_pending=max_pending)
         self._broker = broker
         self._calls: set[asyncio.Task[Any]] = set()
         self._events: set[asyncio.Task[Any]] = set()
-        self._dead = False
+        self._pauses: set[asyncio.Task[Any]] = set()
 
     @property
     def connected(self) -> bool:
@@ -60,33 +76,28 @@ class MemoryBus(Bus):
             self._broker.replicas[self.component].append(self)
         if self._dispatcher.events:
             self._broker.subscribed.add(self.component)
-            for _ in range(len(self._broker.waiting[self.component])):
-                self._take_in(self._broker.waiting[self.component].popleft())
+            self._broker.listeners[self.component].append(self)
+            while self._broker.waiting[self.component]:
+                self.take_in(self._broker.waiting[self.component].popleft())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Take no more calls, finish those begun; events that wait for another attempt go back."""
+        """Take no new work and finish what was begun; events that wait for another attempt go back."""
         self._leave()
-        if self._calls:
-            await asyncio.wait(self._calls)
-        for task in self._events:
-            task.cancel()
-        if self._events:
-            await asyncio.wait(self._events)
+        if begun := self._calls | self._events:
+            await asyncio.wait(begun)
+        await _end(self._pauses)
 
     async def kill(self) -> None:
         """Die as a process does under kill -9: nothing is finished."""
-        self._dead = True
         self._leave()
-        tasks = self._calls | self._events
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await _end(self._calls | self._events | self._pauses)
 
     def _leave(self) -> None:
         if self in self._broker.replicas[self.component]:
             self._broker.replicas[self.component].remove(self)
+        if self in self._broker.listeners[self.component]:
+            self._broker.listeners[self.component].remove(self)
 
     def _spawn(self, tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         # An empty context: what a server knows of a request is what came with the message.
@@ -122,29 +133,30 @@ class MemoryBus(Bus):
             raise unavailable(f"nobody has subscribed to {frame.subject} yet: {', '.join(sorted(missing))}")
         self._telemetry.events_published.labels(frame.subject).inc()
         for subscriber in subscribers:
-            replicas = [bus for bus in self._broker.replicas[subscriber] if bus._dispatcher.events]  # noqa: SLF001
-            if replicas:
-                replicas[0]._take_in(frame)
-            else:
-                self._broker.waiting[subscriber].append(frame)
+            self._broker.hand_over(subscriber, frame)
 
-    def _take_in(self, frame: EventFrame) -> None:
-        self._spawn(self._events, self._attempts(frame))
+    def take_in(self, frame: EventFrame) -> None:
+        """Begin to handle an event that the broker gives to this replica."""
+        attempt = self._spawn(self._events, self._attempt(frame))
+        attempt.add_done_callback(lambda done: self._give_back(frame) if done.cancelled() else None)
 
-    async def _attempts(self, frame: EventFrame) -> None:
+    async def _attempt(self, frame: EventFrame) -> None:
         try:
-            while True:
-                try:
-                    await self._dispatcher.take_in(frame)
-                except Exception:  # noqa: BLE001 - already logged; what remains is to try again or give up
-                    delay = self._broker.retry.delay_after(frame.attempt)
-                    if delay is None:
-                        self._broker.dead[self.component].append(frame)
-                        return
-                    await asyncio.sleep(delay)
-                    frame = replace(frame, attempt=frame.attempt + 1)
-                else:
-                    return
-        except asyncio.CancelledError:
-            self._broker.waiting[self.component].append(frame)
-            raise
+            await self._dispatcher.take_in(frame)
+        except Exception as error:  # noqa: BLE001 - already logged; what remains is to try again or give up
+            delay = self._broker.retry.delay_after(frame.attempt)
+            if delay is None:
+                self._broker.dead[self.component].append((frame, repr(error)))
+                return
+            pause = self._spawn(self._pauses, asyncio.sleep(delay))
+            pause.add_done_callback(lambda _: self._give_back(replace(frame, attempt=frame.attempt + 1)))
+
+    def _give_back(self, frame: EventFrame) -> None:
+        self._broker.hand_over(self.component, frame)
+
+
+async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

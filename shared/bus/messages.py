@@ -9,9 +9,9 @@ Secret = Annotated[SecretStr, PlainSerializer(lambda value: value.get_secret_val
 
 
 class Message(BaseModel):
-    """Anything that crosses the bus: frozen, and tolerant of fields that a newer version added."""
+    """Anything that crosses the bus: frozen, tolerant of fields that a newer version added, silent about values."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     def __init_subclass__(cls, **_arguments: Any) -> None:
         """Let class arguments pass; `__pydantic_init_subclass__` reads them once the fields are known."""

@@ -75,8 +75,8 @@ def definitions(passwords: dict[str, str], vhosts: list[str]) -> dict[str, objec
     full = {"configure": ".*", "write": ".*", "read": ".*"}
     return {
         "users": [
-            {"name": user, "password": password, "tags": "administrator" if user in administrators else ""}
-            for user, password in passwords.items()
+            {"name": user, "password": secret, "tags": "administrator" if user in administrators else ""}
+            for user, secret in passwords.items()
         ],
         "vhosts": [{"name": vhost} for vhost in vhosts],
         "permissions": [

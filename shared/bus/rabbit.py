@@ -7,7 +7,7 @@ from typing import Any, Self
 import aio_pika
 from aio_pika.abc import AbstractConnection
 
-from shared.bus.bus import Bus
+from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
 from shared.bus.messages import Call
@@ -43,16 +43,17 @@ class RabbitBus(Bus):
         drain_seconds: float = 10.0,
         heartbeat_seconds: int = 10,
         retry: RetryPolicy | None = None,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         """`prefetch` calls are worked on at once; leaving waits `drain_seconds` at most for them."""
-        super().__init__(component, telemetry, clock)
+        super().__init__(component, telemetry, clock, max_pending=max_pending)
         self._url = url
         self._drain_seconds = drain_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._client = CallClient(component, self._lose)
         self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
         self._publisher = EventPublisher(component, telemetry)
-        self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy())
+        self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy(), self._lose)
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -108,8 +109,8 @@ class RabbitBus(Bus):
                     failures = 0
                     await self._lost.wait()
                     self._telemetry.log.warning("broker connection lost")
-                except BROKER_FAULTS as fault:
-                    if failures == 0 or failures % 10 == 0:
+                except Exception as fault:  # noqa: BLE001 - a supervisor that dies leaves its component deaf for good
+                    if failures % 10 == 0:
                         self._telemetry.log.warning("broker unreachable", reason=repr(fault), failures=failures + 1)
                     failures += 1
                 finally:
@@ -119,7 +120,7 @@ class RabbitBus(Bus):
             await self._disconnect()
 
     async def _connect(self) -> None:
-        self._lost.clear()
+        lost = self._lost = asyncio.Event()  # a new one, since an old connection may report its end late
         connection = await aio_pika.connect(
             self._url,
             timeout=_CONNECT_SECONDS,
@@ -127,13 +128,16 @@ class RabbitBus(Bus):
             client_properties={"connection_name": self.component},
         )
         self._connection = connection
-        connection.close_callbacks.add(lambda *_: self._lose())
+        connection.close_callbacks.add(lambda *_: lost.set())
         async with asyncio.timeout(_SETUP_SECONDS):
             # The order matters: whoever can be called must be able to call.
             for part in (self._publisher, self._client, self._subscriber, self._server):
                 channel = await part.open(connection)
                 if channel is not None:
-                    channel.close_callbacks.add(lambda *_: self._lose())
+                    channel.close_callbacks.add(lambda *_: lost.set())
+                    # The broker cancels a consumer whose queue was deleted or went with a node of the cluster.
+                    underlay = await channel.get_underlay_channel()
+                    underlay.on_consumer_cancel_callbacks.add(lambda _: lost.set())
         self._up.set()
         self._telemetry.bus_connected.set(1)
         self._telemetry.log.info("broker connected")

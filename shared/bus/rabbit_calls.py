@@ -25,11 +25,11 @@ from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
 
 REPLY_TO = "amq.rabbitmq.reply-to"
-MAX_PENDING = 2000
-"""Calls that may wait for one service; more would only queue up behind their own deadlines."""
-
 PROBE_SECONDS = 0.25
 """A call that waits longer makes its caller ask the broker whether anybody still serves it."""
+
+_QUEUE_OUTLIVES_SECONDS = 0.3
+"""How long the queue outlives its last consumer: longer than a reconnection takes, short for those who wait."""
 
 _CONFIRM_SECONDS = 5.0
 
@@ -39,6 +39,7 @@ class _Pending:
     owner: str
     since: float
     future: asyncio.Future[ReplyFrame]
+    held: bool = False
 
 
 class CallClient:
@@ -49,7 +50,6 @@ class CallClient:
         self._lose = lose
         self._exchanges: dict[str, AbstractExchange] = {}
         self._pending: dict[str, _Pending] = {}
-        self._waiting: dict[str, int] = {}
         self._ids = count()
         self._prober: asyncio.Task[None] | None = None
 
@@ -78,17 +78,14 @@ class CallClient:
             _fail(pending, reason)
 
     async def request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame:
-        """Send and await; raises `unavailable`, `overloaded` or `deadline_exceeded`."""
+        """Send and await; raises `unavailable` or `deadline_exceeded`."""
         exchange = self._exchanges.get(kind.owner)
         if exchange is None:
             raise unavailable("not connected to the broker")
-        if self._waiting.get(kind.owner, 0) >= MAX_PENDING:
-            raise Error(ErrorCode.OVERLOADED, f"too many calls wait for {kind.owner}", retry_after=1.0)
         loop = asyncio.get_running_loop()
         call_id = f"{next(self._ids):x}"
         pending = _Pending(kind.owner, loop.time(), loop.create_future())
         self._pending[call_id] = pending
-        self._waiting[kind.owner] = self._waiting.get(kind.owner, 0) + 1
         try:
             async with asyncio.timeout(frame.budget):
                 await self._publish(exchange, call_id, frame)
@@ -98,7 +95,6 @@ class CallClient:
             raise Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0) from None
         finally:
             del self._pending[call_id]
-            self._waiting[kind.owner] -= 1
             pending.future.cancel()
 
     async def _publish(self, exchange: AbstractExchange, call_id: str, frame: RequestFrame) -> None:
@@ -120,20 +116,25 @@ class CallClient:
 
     async def _on_reply(self, message: AbstractIncomingMessage) -> None:
         pending = self._pending.get(message.correlation_id or "")
-        if pending is not None and not pending.future.done():
+        if pending is None or pending.future.done():
+            return
+        if message.type == "held":
+            pending.held = True
+        else:
             pending.future.set_result(ReplyFrame(ok=message.type == "reply", body=message.body))
 
     async def _probe(self) -> None:
         """Find out when the last replica of a service dies while calls wait for it.
 
-        Its queue is deleted with it and what waited there is dropped without a word, so a caller would learn it only
+        Its queue is deleted soon after it and what waited there is dropped without a word, so a caller would learn it only
         from its deadline. A mandatory message with no life time is returned when there is no queue, and never waits.
+        A call that a leaving replica said it holds is left alone: it will be answered although the queue is gone.
         """
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             before = loop.time() - PROBE_SECONDS
-            overdue = [pending for pending in self._pending.values() if pending.since < before]
+            overdue = [pending for pending in self._pending.values() if pending.since < before and not pending.held]
             for owner in {pending.owner for pending in overdue}:
                 probe = Message(b"", type="probe", expiration=0)
                 try:
@@ -163,6 +164,8 @@ class CallServer:
         self._telemetry = telemetry
         self._prefetch = prefetch
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._in_hand: set[AbstractIncomingMessage] = set()
+        self._leaving = False
         self._stop_consuming: Callable[[], Any] | None = None
         self._channel: AbstractChannel | None = None
 
@@ -173,8 +176,13 @@ class CallServer:
         channel = self._channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=self._prefetch)
         exchange = await channel.declare_exchange(self._component, ExchangeType.TOPIC, durable=True)
-        # Deleted with its last consumer, so that a call to a service without replicas comes back at once.
-        queue = await channel.declare_queue(topology.calls_queue(self._component), durable=False, auto_delete=True)
+        # Gone soon after its last consumer, so that a call to a service without replicas comes back; not with it, so
+        # that the calls in hand survive when the only replica loses its connection and comes back.
+        queue = await channel.declare_queue(
+            topology.calls_queue(self._component),
+            durable=False,
+            arguments={"x-expires": round(_QUEUE_OUTLIVES_SECONDS * 1000)},
+        )
         for key in (*self._dispatcher.calls, topology.probe_key(self._component)):
             await queue.bind(exchange, key)
         tag = await queue.consume(self._on_message)
@@ -182,7 +190,13 @@ class CallServer:
         return channel
 
     async def drain(self) -> None:
-        """Take no more requests and finish those begun; the caller sets the deadline."""
+        """Take no more requests and finish those begun; the caller sets the deadline.
+
+        Whoever waits for one of them is told first, since the queue goes with its last consumer.
+        """
+        self._leaving = True
+        for message in list(self._in_hand):
+            await self._reply(message, "held", b"")
         if self._stop_consuming is not None:
             await self._stop_consuming()
         while self._tasks:
@@ -208,9 +222,15 @@ class CallServer:
                 self._telemetry.log.warning("call past the exchange refused", exchange=message.exchange)
                 await message.reject(requeue=False)
             else:
-                await self._answer(message)
+                self._in_hand.add(message)
+                try:
+                    await self._answer(message)
+                finally:
+                    self._in_hand.discard(message)
 
     async def _answer(self, message: AbstractIncomingMessage) -> None:
+        if self._leaving:  # it was on its way when the consumer was cancelled
+            await self._reply(message, "held", b"")
         reply = await self._dispatcher.answer(
             RequestFrame(
                 subject=message.routing_key or "",
@@ -222,17 +242,17 @@ class CallServer:
                 redelivered=bool(message.redelivered),
             )
         )
-        await self._reply(message, reply)
+        await self._reply(message, "reply" if reply.ok else "error", reply.body)
         # Acknowledged last: should this replica die now, another one answers again or says that it won't.
         await message.ack()
 
-    async def _reply(self, message: AbstractIncomingMessage, reply: ReplyFrame) -> None:
+    async def _reply(self, message: AbstractIncomingMessage, kind: str, body: bytes) -> None:
         if message.reply_to is None or self._channel is None:
             return
         answer = Message(
-            reply.body,
+            body,
             content_type="application/json",
-            type="reply" if reply.ok else "error",
+            type=kind,
             correlation_id=message.correlation_id,
             delivery_mode=DeliveryMode.NOT_PERSISTENT,
         )

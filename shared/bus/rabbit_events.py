@@ -58,8 +58,16 @@ class EventPublisher:
 class EventSubscriber:
     """Takes in the events that the component subscribed to."""
 
-    def __init__(self, component: str, dispatcher: Dispatcher, telemetry: Telemetry, retry: RetryPolicy) -> None:
+    def __init__(
+        self,
+        component: str,
+        dispatcher: Dispatcher,
+        telemetry: Telemetry,
+        retry: RetryPolicy,
+        lose: Callable[[], None],
+    ) -> None:
         self._component = component
+        self._lose = lose
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._retry = retry
@@ -129,8 +137,11 @@ class EventSubscriber:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection; the broker delivers again
+        try:
             await self._take_in(message)
+        except BROKER_FAULTS:
+            # The event was not acknowledged: on a new connection, with its queues declared anew, it comes again.
+            self._lose()
 
     async def _take_in(self, message: AbstractIncomingMessage) -> None:
         frame = _frame(message)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -58,7 +58,7 @@ class Database:
         self._max_age_seconds = max_age_seconds
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
-    async def __aenter__(self) -> "Database":
+    async def __aenter__(self) -> Self:
         """Make the pool; no connection is opened yet."""
         self._pool = await asyncpg.create_pool(
             self._url,

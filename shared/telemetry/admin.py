@@ -17,7 +17,8 @@ _LAG_INTERVAL_SECONDS = 0.5
 async def admin_server(telemetry: Telemetry, health: Health, host: str, port: int) -> AsyncIterator[int]:
     """Serve the admin port while inside; yields the port in use (`port` 0 picks a free one).
 
-    `/livez` answers 200 while the event loop turns; `/readyz` 200 or 503 with one line per check; `/metrics` Prometheus.
+    `/livez` answers 200 while the event loop turns; `/readyz` 200 or 503 with one line per check; `/metrics` in
+    Prometheus's text form.
     """
 
     async def livez(_request: web.Request) -> web.Response:

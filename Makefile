@@ -1,0 +1,58 @@
+.DEFAULT_GOAL := help
+PYTHON_FOLDERS := cli gateway services shared deploy tests
+WORKERS ?= auto
+# The developer's own settings win over those of the last `make run`.
+ENVIRONMENT := if [ -z "$$DRAGOMAN_POSTGRES_URL" ] && [ -f .run/env ]; then . ./.run/env; fi;
+COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --python-version 3.11 pyproject.toml
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: bootstrap
+bootstrap:
+	@sh deploy/bootstrap.sh
+
+.PHONY: run
+run: bootstrap ## Run the whole platform with demo data until Ctrl-C
+	@.venv/bin/python -m deploy.run
+
+.PHONY: demo-reset
+demo-reset: bootstrap ## Put the demo data back (while `make run` is active)
+	@$(ENVIRONMENT) .venv/bin/python -m deploy.demo
+
+.PHONY: migrate
+migrate: bootstrap ## Bring the database up to date
+	@$(ENVIRONMENT) .venv/bin/dragoman migrate
+
+.PHONY: test
+test: bootstrap ## Run all tests; it sets up the servers they need
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: lint
+lint: bootstrap ## Check style, types and who imports whom
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict $(PYTHON_FOLDERS)
+	.venv/bin/lint-imports
+
+.PHONY: check
+check: lint test ## Lint and test: what has to pass before a commit
+
+.PHONY: format
+format: bootstrap ## Rewrite the code in the project's style
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+.PHONY: lock
+lock: bootstrap ## Make the lock files anew from pyproject.toml
+	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+.PHONY: clean
+clean: ## Remove .venv and .run with all that this checkout has kept
+	@python=.venv/bin/python; [ -x $$python ] || python=python3; \
+	$$python -m deploy.servers remove && $$python -m deploy.servers remove --directory .run
+	@rm -rf .venv

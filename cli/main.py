@@ -1,0 +1,87 @@
+"""The `dragoman` command."""
+
+import asyncio
+
+import asyncpg
+import click
+
+from cli import components
+from cli.clients import client
+from cli.output import show
+from cli.users import user
+from shared.postgres.migrate import migrate as migrate_schemas
+from shared.process import load_settings, run
+from shared.settings import describe, environment
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dragoman")
+def main() -> None:
+    """One identity platform behind several authentication APIs.
+
+    Components run in the foreground until SIGTERM and read DRAGOMAN_* settings; the other commands work over the bus.
+    """
+
+
+def _component_command(name: str) -> click.Command:
+    @click.command(name, help=f"Run {name}, or only check its settings.")
+    @click.option(
+        "--check", is_flag=True, help="Check the settings and end: 0 when they are right, 2 with all mistakes."
+    )
+    @click.option("--settings", "listed", is_flag=True, help="List the settings and end.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def command(check: bool, listed: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+        component = components.component(name)
+        if listed:
+            rows = describe(component.settings)
+            documents = [{"name": row[0], "default": row[1], "meaning": row[2]} for row in rows]
+            lines = [f"{setting}\n    {meaning} [{default}]" for setting, default, meaning in rows]
+            show(documents, lines, as_json=as_json)
+        elif check:
+            load_settings([component])
+            show({"component": name, "settings": "right"}, [f"{name}: the settings are right"], as_json=as_json)
+        else:
+            run([component])
+
+    return command
+
+
+for _name in components.COMPONENTS:
+    main.add_command(_component_command(_name))
+
+
+@main.command("all")
+@click.option("--check", is_flag=True, help="Check the settings of all components and end.")
+def all_components(check: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Run all five components in one process, for development."""
+    found = [components.component(name) for name in components.COMPONENTS]
+    if check:
+        load_settings(found)
+        click.echo("all: the settings are right")
+    else:
+        run(found)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Bring every schema to its newest revision and give each service's role its rights.
+
+    DRAGOMAN_POSTGRES_URL names the database and a role that may create schemas and roles. A service whose own
+    DRAGOMAN_<SERVICE>_POSTGRES_URL is set too gets a role of its own, limited to its schema.
+    """
+    given = components.postgres_urls(environment())
+    if given.owner is None:
+        raise click.ClickException("DRAGOMAN_POSTGRES_URL is not set")
+    try:
+        revisions = asyncio.run(migrate_schemas(given.owner, components.schemas(given.services)))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise click.ClickException(f"the database cannot be migrated: {error}") from None
+    show(revisions, [f"{schema:<10}{revision}" for schema, revision in revisions.items()], as_json=as_json)
+
+
+main.add_command(client)
+main.add_command(user)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The operator's place on the bus: it calls and is never called."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar, TypeVar
+
+import click
+
+from shared import context
+from shared.bus.messages import Call, Reply
+from shared.bus.rabbit import RabbitBus
+from shared.clock import SystemClock
+from shared.entropy import SystemEntropy
+from shared.errors import Error, unavailable
+from shared.settings import Settings, SettingsError, environment
+from shared.telemetry import Telemetry, configure_logging
+
+R = TypeVar("R", bound=Reply)
+
+_CONNECT_SECONDS = 5.0
+_CALL_SECONDS = 10.0
+
+
+class OperatorSettings(Settings):
+    """Settings of the command line, as `DRAGOMAN_OPERATOR_…`; only the broker's URL matters."""
+
+    component: ClassVar[str] = "operator"
+
+
+@asynccontextmanager
+async def operator_bus() -> AsyncIterator[RabbitBus]:
+    """The bus, connected. Raises `SettingsError`, or `unavailable` when the broker cannot be reached."""
+    settings = OperatorSettings.load(environment())
+    url = settings.rabbitmq_url.get_secret_value()
+    async with RabbitBus(url, "operator", Telemetry("operator"), SystemClock()) as bus:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await bus.wait_connected()
+        except TimeoutError:
+            raise unavailable("the broker cannot be reached") from None
+        yield bus
+
+
+def ask(call: Call[R]) -> R:
+    """Make one call; a failure ends the command with its reason and status 1."""
+
+    async def one_call() -> R:
+        async with operator_bus() as bus:
+            with context.request(f"cli-{SystemEntropy().token_bytes(8).hex()}", _CALL_SECONDS):
+                return await bus.call(call)
+
+    configure_logging("error")
+    try:
+        return asyncio.run(one_call())
+    except Error as error:
+        reasons = error.detail.get("reasons")
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        raise click.ClickException(error.message + why) from None
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None

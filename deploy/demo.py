@@ -1,0 +1,62 @@
+"""The demo data of `make run`: what the seeds' examples name. Loading it again puts it back."""
+
+import asyncio
+import sys
+from typing import Any
+
+from pydantic import SecretStr
+
+from cli.operator import operator_bus
+from shared import context
+from shared.bus.messages import Call
+from shared.contracts.identity import CreateUser
+from shared.contracts.token import CreateClient
+from shared.errors import Error, ErrorCode
+from shared.settings import SettingsError
+from shared.telemetry import configure_logging
+
+_SECONDS = 30.0
+_RETRIED = {ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.DEADLINE_EXCEEDED}
+
+
+def demo_calls() -> list[Call[Any]]:
+    """One call per client and user, each of which may be repeated."""
+    return [
+        CreateClient(
+            client_id="abc123",
+            name="Demo client of the token API",
+            client_secret=SecretStr("456789"),
+            grants=["client_credentials", "password", "refresh_token"],
+            replace=True,
+        ),
+        _user("def56789", email="someone@example.com"),
+        _user("Secret123", email="foo@bar.com"),
+        _user("j8BDWYrQwDF5u4Yu", username="admin", email="admin@example.com"),
+    ]
+
+
+def _user(password: str, *, email: str, username: str | None = None) -> CreateUser:
+    return CreateUser(email=email, username=username, password=SecretStr(password), enforce_policy=False, replace=True)
+
+
+async def load() -> None:
+    """Load everything, waiting for services that are still starting. Raises the last error after half a minute."""
+    async with operator_bus() as bus, asyncio.timeout(_SECONDS):
+        for call in demo_calls():
+            while True:
+                try:
+                    with context.request("demo", _SECONDS):
+                        await bus.call(call)
+                    break
+                except Error as error:
+                    if error.code not in _RETRIED:
+                        raise
+                    await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    configure_logging("error")
+    try:
+        asyncio.run(load())
+    except (Error, SettingsError, TimeoutError) as error:
+        sys.exit(f"the demo data could not be loaded: {error!s}")

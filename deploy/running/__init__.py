@@ -1,0 +1,1 @@
+"""The parts of `make run`: what the components are told, and how they are started and watched."""

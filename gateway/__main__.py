@@ -1,0 +1,31 @@
+"""Wiring of the gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from gateway.app import build_app
+from gateway.settings import GatewaySettings
+from shared.process import Component, Kit, run
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[None]:
+    """Run the gateway while inside; leaving it answers the requests in hand before the bus closes."""
+    async with kit.bus(settings) as bus:
+        app = build_app(settings, bus, kit)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
+            kit.telemetry.log.info("listening", host=settings.host, port=runner.addresses[0][1])
+            yield
+        finally:
+            await runner.cleanup()
+
+
+COMPONENT = Component(GatewaySettings, open_gateway)
+
+if __name__ == "__main__":
+    run([COMPONENT])

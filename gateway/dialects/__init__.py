@@ -1,0 +1,1 @@
+"""The dialects: one file each, read from top to bottom."""

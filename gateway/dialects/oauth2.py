@@ -1,0 +1,302 @@
+"""The `oauth2` dialect: an OAuth 2 token API with one-time codes (seed 000), and discovery.
+
+| path | what it does | answer |
+|---|---|---|
+| POST /oauth/v2/token | client_credentials, password, refresh_token (RFC 6749 §4.3, §4.4, §6) | the seed's keys |
+| POST /otp/send | sends a one-time code, which then works as `password` | `{"data": {…}, "meta": []}` |
+| GET /.well-known/jwks.json | public keys (RFC 7517) | |
+| GET /.well-known/oauth-authorization-server | metadata (RFC 8414) | |
+| GET /.well-known/openid-configuration | issuer, keys and algorithms, for those who look here | |
+
+Oddities, and where they come from (reference: api-contracts §1.1):
+- JSON bodies beside forms: the seed shows JSON; RFC 6749 asks for forms.
+- `token_type` is lower-case `bearer`, `scope` is null when there is none: the origin's.
+- `meta` is an empty array: the origin's language has no other empty object.
+- The texts are the origin's, without the quotation marks that RFC 6749 §5.2 forbids in `error_description`.
+- `invalid_client` is 401 also for credentials in the body; a setting gives the origin's 400.
+- Every reason why a sign-in fails has one answer, so that nobody learns who has an account.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+
+from gateway.body import BodyError, is_clean, read_fields
+from gateway.dialects.dialect import NO_STORE, Gateway, json_response, retry_after
+from shared.contracts.identity import SendCode
+from shared.contracts.token import GrantClientCredentials, GrantPassword, GrantRefreshToken, TokenSet
+from shared.errors import Error, ErrorCode
+
+# --- wire models ------------------------------------------------------------------------------------------------------
+
+
+class TokenRequest(BaseModel):
+    """The body of POST /oauth/v2/token; an empty parameter counts as omitted (RFC 6749 §3.1), unknown ones too."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+    grant_type: str | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    scope: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_omitted(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+def token_response(tokens: TokenSet) -> web.Response:
+    """The seed's keys in the seed's order; a client of its own has no refresh token."""
+    body: dict[str, Any] = {
+        "access_token": tokens.access_token.get_secret_value(),
+        "expires_in": tokens.expires_in,
+        "token_type": "bearer",
+        "scope": tokens.scope,
+    }
+    if tokens.refresh_token is not None:
+        body["refresh_token"] = tokens.refresh_token.get_secret_value()
+    return json_response(body)
+
+
+# --- errors: every code there is, and what it is called here ----------------------------------------------------------
+
+_GRANT_REFUSED = (400, "invalid_grant", "Invalid username and password combination")
+_REFRESH_REFUSED = (400, "invalid_grant", "Invalid refresh token")
+_AWAY = (503, "temporarily_unavailable", "The service is temporarily unavailable")
+_BROKEN = (500, "server_error", "Something went wrong on our side")
+
+ERRORS: Mapping[ErrorCode, tuple[int, str, str]] = {
+    ErrorCode.INVALID_REQUEST: (400, "invalid_request", "The request is missing a parameter or has a malformed one"),
+    ErrorCode.INVALID_CLIENT: (401, "invalid_client", "The client credentials are invalid"),
+    ErrorCode.UNAUTHORIZED_CLIENT: (
+        400,
+        "unauthorized_client",
+        "The grant type is unauthorized for this client_id",
+    ),
+    ErrorCode.INVALID_SCOPE: (400, "invalid_scope", "An unsupported scope was requested."),
+    ErrorCode.INVALID_TOKEN: (401, "invalid_token", "The access token provided is invalid."),
+    # Who somebody is: one answer, whatever the reason.
+    ErrorCode.NO_SUCH_USER: _GRANT_REFUSED,
+    ErrorCode.WRONG_PASSWORD: _GRANT_REFUSED,
+    ErrorCode.USER_SUSPENDED: _GRANT_REFUSED,
+    ErrorCode.PASSWORD_CHANGE_REQUIRED: _GRANT_REFUSED,
+    ErrorCode.WRONG_CODE: _GRANT_REFUSED,
+    ErrorCode.CODE_EXPIRED: _GRANT_REFUSED,
+    ErrorCode.TOO_MANY_ATTEMPTS: _GRANT_REFUSED,
+    # Which session: only that it expired is told, since its holder must have had it.
+    ErrorCode.SESSION_UNKNOWN: _REFRESH_REFUSED,
+    ErrorCode.SESSION_REVOKED: _REFRESH_REFUSED,
+    ErrorCode.SESSION_REPLAYED: _REFRESH_REFUSED,
+    ErrorCode.SESSION_EXPIRED: (400, "invalid_grant", "Refresh token has expired"),
+    ErrorCode.FEATURE_DISABLED: (403, "access_denied", "One time passwords are disabled"),
+    ErrorCode.FORBIDDEN: (403, "access_denied", "Access denied"),
+    ErrorCode.OVERLOADED: _AWAY,
+    ErrorCode.UNAVAILABLE: _AWAY,
+    ErrorCode.DEADLINE_EXCEEDED: _AWAY,
+    # No operation of this dialect raises these; should one ever, it is our mistake.
+    ErrorCode.NOT_FOUND: _BROKEN,
+    ErrorCode.CONFLICT: _BROKEN,
+    ErrorCode.WEAK_PASSWORD: _BROKEN,
+    ErrorCode.INTERNAL: _BROKEN,
+}
+
+_INVALID_CLIENT_TEXTS = {
+    "missing_id": "Client id was not found in the headers or body",
+    "missing_secret": "The client_secret is mandatory for the client_credentials grant type",
+}
+_MISSING_PARAMETER_TEXTS = {
+    "password": "Missing parameters. username and password required",
+    "refresh_token": "No refresh_token parameter found",
+}
+_FAILURES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "invalid_request",
+    415: "invalid_request",
+    429: "temporarily_unavailable",
+    500: "server_error",
+    503: "temporarily_unavailable",
+}
+
+
+def _error(status: int, error: str, description: str, headers: Mapping[str, str] = NO_STORE) -> web.Response:
+    body = {"error": error, "error_description": description}
+    return json_response(body, status=status, headers={**NO_STORE, **headers})
+
+
+def _invalid_request(description: str) -> web.Response:
+    return _error(400, "invalid_request", description)
+
+
+class OAuth2:
+    """Paths, errors and handlers of the dialect."""
+
+    name = "oauth2"
+    prefixes = ("/oauth", "/otp", "/.well-known")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._issuer = gateway.settings.issuer.rstrip("/")
+
+    def refuse(self, error: Error, request: web.Request) -> web.Response:
+        """Translate by the table above."""
+        status, word, description = ERRORS[error.code]
+        headers: dict[str, str] = {}
+        if error.code == ErrorCode.INVALID_CLIENT:
+            description = _INVALID_CLIENT_TEXTS.get(error.detail.get("reason", ""), description)
+            if self._gateway.settings.oauth2_body_invalid_client_400 and not _is_basic(request):
+                status = 400
+        elif error.code == ErrorCode.INVALID_REQUEST:
+            description = _MISSING_PARAMETER_TEXTS.get(error.detail.get("grant", ""), description)
+        elif error.code == ErrorCode.INVALID_TOKEN and error.detail.get("expired"):
+            description = "The access token provided has expired."
+        if status == 401:
+            headers["WWW-Authenticate"] = (
+                f'Bearer realm="Service", error="{word}", error_description="{description}"'
+                if error.code == ErrorCode.INVALID_TOKEN
+                else 'Basic realm="oauth"'
+            )
+        if status == 503:
+            headers["Retry-After"] = retry_after(error)
+        return _error(status, word, description, headers)
+
+    def fail(self, status: int, reason: str, headers: Mapping[str, str]) -> web.Response:
+        """Say what went wrong before a handler could."""
+        return _error(status, _FAILURES.get(status, "invalid_request"), reason, headers)
+
+    # --- handlers -----------------------------------------------------------------------------------------------------
+
+    async def token(self, request: web.Request) -> web.Response:
+        """POST /oauth/v2/token."""
+        try:
+            fields = TokenRequest.model_validate(await read_fields(request))
+        except ValidationError as error:
+            names = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
+            return _invalid_request(f"Not a string: {names}")
+        client_id, client_secret = _client_credentials(request, fields)
+        proof: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret, "scope": fields.scope}
+        call: GrantClientCredentials | GrantPassword | GrantRefreshToken
+        match fields.grant_type:
+            case None:
+                return _invalid_request("Invalid grant_type parameter or parameter missing")
+            case "client_credentials":
+                call = GrantClientCredentials(**proof)
+            case "password":
+                call = GrantPassword(**proof, username=fields.username, password=fields.password)
+            case "refresh_token":
+                call = GrantRefreshToken(**proof, refresh_token=fields.refresh_token)
+            case _:
+                return _error(400, "unsupported_grant_type", "The grant type is not supported")
+        return token_response(await self._gateway.bus.call(call))
+
+    async def send_code(self, request: web.Request) -> web.Response:
+        """POST /otp/send."""
+        if await self._gateway.bearer.verify(request) is None:
+            headers = {"WWW-Authenticate": 'Bearer realm="Service"'}
+            return _error(401, "access_denied", "OAuth2 authentication required", headers)
+        fields = await read_fields(request)
+        given = [name for name in ("email", "phone") if fields.get(name) not in (None, "")]
+        if len(given) != 1:
+            return _unprocessable(
+                dict.fromkeys(given or ("email", "phone"), "Exactly one of email and phone is required.")
+            )
+        name, address = given[0], fields[given[0]]
+        if not isinstance(address, str):
+            return _unprocessable({name: "This value should be a string."})
+        try:
+            sent = await self._gateway.bus.call(SendCode.model_validate({name: address}))
+        except Error as error:
+            if error.code == ErrorCode.INVALID_REQUEST:
+                return _unprocessable({name: f"This value is not a valid {_FIELD_NAMES[name]}."})
+            raise
+        return json_response({"data": sent.model_dump(exclude_none=True), "meta": []})
+
+    async def jwks(self, _request: web.Request) -> web.Response:
+        """GET /.well-known/jwks.json."""
+        return _document({"keys": await self._gateway.keys.all()})
+
+    async def metadata(self, _request: web.Request) -> web.Response:
+        """GET /.well-known/oauth-authorization-server. Names no endpoint that is not there."""
+        return _document(
+            {
+                "issuer": self._gateway.settings.issuer,
+                "token_endpoint": f"{self._issuer}/oauth/v2/token",
+                "jwks_uri": f"{self._issuer}/.well-known/jwks.json",
+                "response_types_supported": [],
+                "grant_types_supported": ["client_credentials", "password", "refresh_token"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            }
+        )
+
+    async def openid_metadata(self, _request: web.Request) -> web.Response:
+        """GET /.well-known/openid-configuration: what a resource server needs to find keys by discovery."""
+        keys = await self._gateway.keys.all()
+        return _document(
+            {
+                "issuer": self._gateway.settings.issuer,
+                "token_endpoint": f"{self._issuer}/oauth/v2/token",
+                "jwks_uri": f"{self._issuer}/.well-known/jwks.json",
+                "response_types_supported": [],
+                "grant_types_supported": ["client_credentials", "password", "refresh_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),
+            }
+        )
+
+    # --- routes -------------------------------------------------------------------------------------------------------
+
+    def routes(self) -> list[web.RouteDef]:
+        """The paths of the dialect."""
+        return [
+            web.post("/oauth/v2/token", self.token),
+            web.post("/otp/send", self.send_code),
+            web.get("/.well-known/jwks.json", self.jwks),
+            web.get("/.well-known/oauth-authorization-server", self.metadata),
+            web.get("/.well-known/openid-configuration", self.openid_metadata),
+        ]
+
+
+_FIELD_NAMES = {"email": "email address", "phone": "phone number"}
+
+
+def _unprocessable(problems: Mapping[str, str]) -> web.Response:
+    return json_response({"errors": {name: [text] for name, text in problems.items()}, "meta": []}, status=422)
+
+
+def _document(body: Mapping[str, Any]) -> web.Response:
+    return json_response(body, headers={"Cache-Control": "public, max-age=300"})
+
+
+def _is_basic(request: web.Request) -> bool:
+    return request.headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
+
+
+def _client_credentials(request: web.Request, fields: TokenRequest) -> tuple[str | None, SecretStr | None]:
+    """The client's id and secret, from the header (RFC 6749 §2.3.1) or the body.
+
+    Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2).
+    """
+    if not _is_basic(request):
+        return fields.client_id, fields.client_secret
+    encoded = request.headers["Authorization"].partition(" ")[2].strip()
+    try:
+        name, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+        client_id, secret = unquote_plus(name, errors="strict"), unquote_plus(password, errors="strict")
+    except (binascii.Error, ValueError):
+        raise Error(ErrorCode.INVALID_CLIENT, "the Authorization header cannot be read") from None
+    if not colon or not is_clean(client_id + secret):
+        raise Error(ErrorCode.INVALID_CLIENT, "the Authorization header cannot be read")
+    in_body = fields.client_secret.get_secret_value() if fields.client_secret else secret
+    if (fields.client_id or client_id) != client_id or in_body != secret:
+        raise BodyError(400, "The client authenticates in two ways that differ")
+    return client_id, SecretStr(secret)

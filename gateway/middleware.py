@@ -1,0 +1,76 @@
+"""Around every request: its id, its deadline, its one log line, and the net under the handlers."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.body import BodyError
+from gateway.dialects.dialect import Dialect
+from shared import context
+from shared.entropy import Entropy
+from shared.errors import Error
+from shared.telemetry import Telemetry
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_REASONS = {404: "There is nothing at this path", 405: "This path does not take that method"}
+
+
+def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: Entropy, seconds: float) -> Middleware:
+    """The one middleware. A request has `seconds` in all, over every hop."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else entropy.token_bytes(16).hex()
+        dialect = dialect_of(request.path, dialects)
+        fault: dict[str, Any] = {}
+        with context.request(request_id, seconds):
+            try:
+                response = await handler(request)
+            except Error as error:
+                fault = {"code": error.code, "reason": error.message}
+                response = dialect.refuse(error, request)
+            except BodyError as error:
+                fault = {"reason": error.reason}
+                response = dialect.fail(error.status, error.reason, {})
+            except web.HTTPException as error:  # the router's: 404, 405, …
+                allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+                response = dialect.fail(error.status, _REASONS.get(error.status, error.reason), allow)
+            except Exception as error:  # noqa: BLE001 - the last net: logged with its cause, told without
+                fault = {"exc_info": error}
+                response = dialect.fail(500, "Something went wrong on our side", {})
+            response.headers["X-Request-Id"] = request_id
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers["Server"] = "dragoman"  # aiohttp would tell its version and Python's
+            route = request.match_info.route.resource
+            path = route.canonical if route is not None else "none"
+            elapsed = time.perf_counter() - started
+            telemetry.requests.labels(dialect.name, path, str(response.status)).inc()
+            telemetry.request_seconds.labels(dialect.name, path).observe(elapsed)
+            write = telemetry.log.error if response.status == 500 else telemetry.log.info
+            write(
+                "request",
+                method=request.method,
+                path=request.path[:200],  # never the query: it may carry a token (user-pains row 31)
+                status=response.status,
+                dialect=dialect.name,
+                client=request.remote,
+                ms=round(elapsed * 1000, 2),
+                **fault,
+            )
+        return response
+
+    return middleware
+
+
+def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
+    """Whose way of speaking a path's errors have; the first dialect's where nobody claims it."""
+    for dialect in dialects:
+        if any(path == prefix or path.startswith(f"{prefix}/") for prefix in dialect.prefixes):
+            return dialect
+    return dialects[0]

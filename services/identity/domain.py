@@ -1,0 +1,96 @@
+"""Identifiers in their canonical form, so that one person is one account (user-pains row 30)."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from shared.errors import Error, ErrorCode
+
+Kind = Literal["id", "email", "phone", "username"]
+
+_USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_PHONE_LIKE = re.compile(r"\+?[0-9][0-9 ()./-]{4,30}")
+_LONGEST = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """What names a user, in the one form in which it is stored and compared."""
+
+    kind: Kind
+    value: str
+
+
+def email(text: str) -> Identifier:
+    """The canonical e-mail address: Unicode NFC, domain as IDNA allows it, all in lower case.
+
+    The local part is case-sensitive by RFC 5321 §2.3.11 and by no mail service that people use.
+    Raises `invalid_request` with `detail.field` "email".
+    """
+    try:
+        if len(text) > _LONGEST:
+            raise _invalid("email", "not an e-mail address")
+        return Identifier("email", validate_email(text.strip(), check_deliverability=False).normalized.lower())
+    except EmailNotValidError:
+        raise _invalid("email", "not an e-mail address") from None
+
+
+def phone(text: str, default_region: str) -> Identifier:
+    """The phone number in E.164; one without country code is read as one of `default_region`.
+
+    "Possible" is enough: numbering plans change more often than libraries.
+    Raises `invalid_request` with `detail.field` "phone".
+    """
+    try:
+        if not _PHONE_LIKE.fullmatch(text.strip()):
+            raise _invalid("phone", "not a phone number")
+        number = phonenumbers.parse(text, default_region)
+    except phonenumbers.NumberParseException:
+        raise _invalid("phone", "not a phone number") from None
+    if not phonenumbers.is_possible_number(number):
+        raise _invalid("phone", "not a phone number")
+    return Identifier("phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def username(text: str) -> Identifier:
+    """The username in lower case: letters, digits, dot, dash and underscore, up to 64, never all digits.
+
+    All digits would be a phone number, and a UUID an id. Raises `invalid_request` with `detail.field` "username".
+    """
+    folded = unicodedata.normalize("NFKC", text.strip()).lower()
+    if not _USERNAME.fullmatch(folded) or folded.isdigit() or _as_uuid(folded):
+        raise _invalid("username", "not a username: 1 to 64 of a-z, 0-9, dot, dash, underscore, and not digits alone")
+    return Identifier("username", folded)
+
+
+def identifier(text: str, default_region: str) -> Identifier | None:
+    """What somebody typed to name an account, whichever kind it is; None when it can't name one."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST:
+        return None
+    try:
+        if "@" in text:
+            return email(text)
+        if user_id := _as_uuid(text):
+            return Identifier("id", user_id)
+        if _PHONE_LIKE.fullmatch(text):
+            return phone(text, default_region)
+        return username(text)
+    except Error:
+        return None
+
+
+def _as_uuid(text: str) -> str | None:
+    try:
+        return str(UUID(text)) if len(text) == 36 else None
+    except ValueError:
+        return None
+
+
+def _invalid(field: str, message: str) -> Error:
+    return Error(ErrorCode.INVALID_REQUEST, message, detail={"field": field})

@@ -1,0 +1,110 @@
+"""What `otp` does for those who call it, one method per call."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from services.otp.codes import Codes
+from services.otp.messages import is_address
+from services.otp.metrics import OtpMetrics
+from services.otp.repository import CodeRecords, Deliveries, NewCode
+from services.otp.senders import Sender
+from services.otp.settings import OtpSettings
+from shared.bus.messages import Done
+from shared.clock import Clock
+from shared.contracts.otp import Channel, CheckCode, CodeIssued, DeliveryRequested, IssueCode
+from shared.entropy import Entropy
+from shared.errors import Error, ErrorCode
+
+_REFUSALS = {
+    "wrong_code": "the code is not the one that was sent",
+    "code_expired": "the code has expired",
+    "too_many_attempts": "too many wrong codes",
+}
+
+
+class OtpService:
+    """Makes codes and checks them."""
+
+    def __init__(
+        self,
+        settings: OtpSettings,
+        codes: Codes,
+        records: CodeRecords,
+        deliveries: Deliveries,
+        senders: Mapping[Channel, Sender],
+        metrics: OtpMetrics,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._settings = settings
+        self._codes = codes
+        self._records = records
+        self._deliveries = deliveries
+        self._senders = senders
+        self._metrics = metrics
+        self._clock = clock
+        self._entropy = entropy
+
+    async def issue_code(self, call: IssueCode) -> CodeIssued:
+        """Make a code, or take the one made a moment ago, and have it sent; the package says when which.
+
+        Without delivery every step is the same, but the code is a decoy and the delivery is withheld.
+        Errors: feature_disabled when the channel has no provider, since asking again would not help.
+        """
+        if call.channel not in self._senders:
+            raise Error(ErrorCode.FEATURE_DISABLED, f"codes by {call.channel} are not set up")
+        if not is_address(call.channel, call.address):
+            raise Error(ErrorCode.INVALID_REQUEST, "the address is malformed", detail={"field": "address"})
+        settings, codes, now = self._settings, self._codes, self._clock.now()
+        code_id = self._entropy.uuid()
+        code = await self._records.issue(
+            codes.account_name(call.account),
+            call.purpose,
+            NewCode(
+                id=code_id,
+                proof=codes.proof(call.account, call.purpose, codes.code(call.purpose, code_id)),
+                decoy=not call.deliver,
+                made_at=now,
+                ttl=timedelta(seconds=settings.code_ttl_seconds),
+            ),
+            resend=timedelta(seconds=settings.resend_seconds),
+        )
+        requested = await self._deliveries.request(
+            DeliveryRequested(
+                code_id=code.id,
+                purpose=call.purpose,
+                channel=call.channel,
+                address=call.address,
+                expires_at=code.expires_at,
+            ),
+            codes.target_name(call.purpose, call.channel, call.address),
+            withheld=not call.deliver,
+            now=now,
+            repeat=timedelta(seconds=settings.repeat_seconds),
+        )
+        if requested:
+            self._metrics.issued.labels(call.channel).inc()
+        return CodeIssued(expires_at=code.expires_at)
+
+    async def check_code(self, call: CheckCode) -> Done:
+        """Spend a code. What does not even look like one is refused without costing the account an attempt."""
+        outcome: str = ErrorCode.UNAVAILABLE
+        try:
+            outcome, wait = await self._check(call)
+        finally:
+            self._metrics.checks.labels(outcome).inc()
+        if outcome != "accepted":
+            raise Error(ErrorCode(outcome), _REFUSALS[outcome], retry_after=wait.total_seconds() or None)
+        return Done()
+
+    async def _check(self, call: CheckCode) -> tuple[str, timedelta]:
+        if not self._codes.may_be_code(call.code):
+            return ErrorCode.WRONG_CODE, timedelta(0)
+        checked = await self._records.check(
+            self._codes.account_name(call.account),
+            call.purpose,
+            self._codes.proof(call.account, call.purpose, call.code),
+            now=self._clock.now(),
+            window=timedelta(seconds=self._settings.attempts_seconds),
+        )
+        return checked.outcome, checked.wait

@@ -1,0 +1,100 @@
+"""What operators can set for `otp`."""
+
+from base64 import b64decode
+from email.utils import parseaddr
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from shared.settings import Settings
+
+_KEY_BYTES = 32
+_LONGEST_TTL_SECONDS = 1800
+
+
+class OtpSettings(Settings):
+    """Settings of `otp`, as `DRAGOMAN_OTP_…`. A channel without its server or provider is off."""
+
+    component: ClassVar[str] = "otp"
+
+    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
+    redis_url: SecretStr = Field(description="Redis URL")
+    redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
+    prefetch: int = Field(64, ge=1, le=1000, description="calls and deliveries worked on at once")
+
+    code_key: SecretStr = Field(
+        description="what codes are derived from: 32 random bytes or more as base64url; "
+        "changing it voids the codes that are on their way"
+    )
+    code_digits: int = Field(6, ge=6, le=8, description="digits of a code")
+    code_ttl_seconds: int = Field(600, ge=60, description="how long a code lives; 1800 at most")
+    repeat_seconds: int = Field(
+        10, ge=0, le=60, description="the same request again within this time is taken for a retry: no second message"
+    )
+    resend_seconds: int = Field(
+        60, ge=0, le=600, description="asked for again within this time of its making, the same code is sent again"
+    )
+    max_attempts: int = Field(5, ge=1, le=10, description="attempts per code, and per account within attempts_seconds")
+    attempts_seconds: int = Field(3600, ge=60, le=86_400, description="how long an account's attempt counts")
+
+    smtp_host: str = Field("", description="SMTP server; empty turns e-mail off")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="port of the SMTP server")
+    smtp_tls: Literal["none", "starttls", "tls"] = Field("starttls", description="none, starttls (required) or tls")
+    smtp_username: str = Field("", description="user name at the SMTP server; empty: no authentication")
+    smtp_password: SecretStr = Field(SecretStr(""), description="password at the SMTP server")
+    mail_from: str = Field("", description="sender of e-mails, as address or as Name <address>")
+
+    sms_url: str = Field(
+        "", pattern="^(https?://.+)?$", description="where SMS are posted (Twilio's form); empty turns SMS off"
+    )
+    sms_username: str = Field("", description="user name at the SMS provider; empty: no authentication")
+    sms_password: SecretStr = Field(SecretStr(""), description="password at the SMS provider")
+    sms_from: str = Field("", description="sender of SMS: a number in E.164 or a name the provider knows")
+
+    @property
+    def key(self) -> bytes:
+        """The bytes of `code_key`."""
+        return _decoded(self.code_key)
+
+    @field_validator("code_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(_decoded(value)) < _KEY_BYTES:
+            raise ValueError(f"must be base64url of {_KEY_BYTES} bytes or more")
+        return value
+
+    @field_validator("code_ttl_seconds")
+    @classmethod
+    def _short_enough(cls, value: int) -> int:
+        if value > _LONGEST_TTL_SECONDS:
+            raise ValueError(f"a code must not live longer than 30 minutes ({_LONGEST_TTL_SECONDS})")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        local, _, domain = parseaddr(value)[1].rpartition("@")
+        if value and not (local and domain and value.isprintable()):
+            raise ValueError("must be an address or Name <address>")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.repeat_seconds <= self.resend_seconds <= self.code_ttl_seconds:
+            raise ValueError("repeat_seconds, resend_seconds and code_ttl_seconds must not decrease in this order")
+        if self.smtp_host and not self.mail_from:
+            raise ValueError("smtp_host needs mail_from")
+        if self.smtp_username and self.smtp_tls == "none":
+            raise ValueError("smtp_username needs smtp_tls: the password would travel readable")
+        if self.sms_url and not self.sms_from:
+            raise ValueError("sms_url needs sms_from")
+        return self
+
+
+def _decoded(secret: SecretStr) -> bytes:
+    text = secret.get_secret_value().rstrip("=")
+    try:
+        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""

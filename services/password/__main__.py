@@ -1,0 +1,56 @@
+"""The password service, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.password import common_passwords
+from services.password.domain.hasher import Hasher
+from services.password.domain.policy import Policy
+from services.password.repository import PasswordRepository
+from services.password.service import PasswordService
+from services.password.settings import PasswordSettings
+from shared.contracts.password import ImportPasswordHash, SetPassword, VerifyPassword
+from shared.hashing import HashPool
+from shared.postgres import Database
+from shared.process import Component, Kit, run
+
+_BESIDE_THE_POOL = 8
+"""Calls taken from the broker beyond those the pool holds: on their way to or from PostgreSQL, or about to be refused.
+
+A smaller prefetch would leave the surplus at the broker, where nobody could say `overloaded` and callers would wait
+until their time is over; a larger one would let one replica refuse what another is free to do.
+"""
+
+
+@asynccontextmanager
+async def open_password(settings: PasswordSettings, kit: Kit) -> AsyncIterator[None]:
+    """Serve while inside; leaving it answers what was begun and finishes the rehashes."""
+    hasher = Hasher(
+        memory_kib=settings.memory_kib,
+        time_cost=settings.time_cost,
+        parallelism=settings.parallelism,
+        entropy=kit.entropy,
+    )
+    policy = Policy(settings.min_length, common_passwords.load())
+    async with (
+        Database(settings.postgres_url.get_secret_value(), name="password") as database,
+        HashPool(settings.workers, settings.queue) as pool,
+        PasswordService(PasswordRepository(database), hasher, pool, policy, kit.clock, kit.telemetry) as service,
+    ):
+        bus = kit.bus(settings, prefetch=pool.workers + settings.queue + _BESIDE_THE_POOL)
+        bus.serve(
+            {
+                VerifyPassword: service.verify,
+                SetPassword: service.set,
+                ImportPasswordHash: service.import_hash,
+            }
+        )
+        kit.health.add("postgres", lambda: database.check_writable("password"))
+        async with bus:
+            yield
+
+
+COMPONENT = Component(PasswordSettings, open_password)
+
+if __name__ == "__main__":
+    run([COMPONENT])

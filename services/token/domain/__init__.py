@@ -1,0 +1,1 @@
+"""The rules of tokens: no clock, no store, no bus."""

@@ -1,0 +1,29 @@
+"""Remove what no one can use any more, in batches small enough to disturb nobody (user-pains row 26)."""
+
+import asyncio
+from datetime import timedelta
+
+from services.token.repository.sessions import SessionRepository
+from shared.bus.outbox import OutboxRelay
+from shared.clock import Clock
+from shared.errors import Error
+from shared.telemetry import Telemetry
+
+_PAUSE_SECONDS = 60.0
+_BATCH = 500
+_KEEP_EXPIRED = timedelta(days=1)
+"""A day longer than their end, so that a late refresh is still told "expired" rather than "invalid"."""
+
+
+async def keep_house(sessions: SessionRepository, relay: OutboxRelay, clock: Clock, telemetry: Telemetry) -> None:
+    """Delete expired sessions and remembered events until cancelled."""
+    while True:
+        try:
+            await relay.forget_handled()
+            deleted = await sessions.delete_expired(clock.now() - _KEEP_EXPIRED, _BATCH)
+            if deleted:
+                telemetry.log.info("expired sessions deleted", count=deleted)
+        except Error as error:
+            deleted = 0
+            telemetry.log.warning("housekeeping waits", reason=error.message)
+        await asyncio.sleep(1.0 if deleted == _BATCH else _PAUSE_SECONDS)

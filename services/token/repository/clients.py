@@ -1,0 +1,108 @@
+"""OAuth clients in PostgreSQL."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.token.domain.clients import ClientSecret, OAuthClient
+from shared.errors import Error, ErrorCode
+from shared.postgres import Connection, Database
+
+_SELECT = """
+    SELECT c.client_id, c.name, c.grants, c.scopes, c.audiences, c.created_at,
+           s.id AS secret_id, s.kind, s.digest, s.created_at AS secret_created_at, s.expires_at
+    FROM token.clients c
+    LEFT JOIN token.client_secrets s ON s.client_id = c.client_id AND (s.expires_at IS NULL OR s.expires_at > $1)
+"""
+_FIND = f"{_SELECT} WHERE c.client_id = $2 ORDER BY s.created_at DESC"
+_ALL = f"{_SELECT} ORDER BY c.client_id, s.created_at DESC"
+_INSERT = """
+    INSERT INTO token.clients (client_id, name, grants, scopes, audiences, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_INSERT_SECRET = """
+    INSERT INTO token.client_secrets (id, client_id, kind, digest, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_END_OLD_SECRETS = """
+    UPDATE token.client_secrets SET expires_at = least(coalesce(expires_at, $2), $2) WHERE client_id = $1
+"""
+_DROP_ALL_BUT_NEWEST = """
+    DELETE FROM token.client_secrets WHERE client_id = $1 AND id NOT IN
+        (SELECT id FROM token.client_secrets WHERE client_id = $1 ORDER BY created_at DESC LIMIT 1)
+"""
+
+
+class ClientRepository:
+    """Clients and their secrets; at most two secrets of a client are live."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, client_id: str, now: datetime) -> OAuthClient | None:
+        """The client with its secrets that are live `now`, None without one."""
+        return next(_clients(await self._database.fetch(_FIND, now, client_id)), None)
+
+    async def all(self, now: datetime) -> list[OAuthClient]:
+        """Every client, ordered by id."""
+        return list(_clients(await self._database.fetch(_ALL, now)))
+
+    async def insert(self, client: OAuthClient, *, replace: bool) -> None:
+        """Add a client. Raises `conflict` when the id is taken and not to be replaced."""
+        try:
+            async with self._database.transaction() as connection:
+                if replace:
+                    await connection.execute("DELETE FROM token.clients WHERE client_id = $1", client.client_id)
+                await connection.execute(
+                    _INSERT,
+                    client.client_id,
+                    client.name,
+                    client.grants,
+                    client.scopes,
+                    client.audiences,
+                    client.created_at,
+                )
+                for secret in client.secrets:
+                    await _insert_secret(connection, client.client_id, secret)
+        except asyncpg.UniqueViolationError:
+            raise Error(ErrorCode.CONFLICT, "the client id is taken", detail={"field": "client_id"}) from None
+
+    async def rotate_secret(self, client_id: str, secret: ClientSecret, old_until: datetime) -> None:
+        """Add a secret; the one before it ends at `old_until` and any older one now, so that two are live.
+
+        Raises `not_found` for an unknown client.
+        """
+        async with self._database.transaction() as connection:
+            # The row lock keeps two rotations at once from leaving three secrets.
+            if not await connection.fetchval("SELECT 1 FROM token.clients WHERE client_id = $1 FOR UPDATE", client_id):
+                raise Error(ErrorCode.NOT_FOUND, "there is no such client")
+            await connection.execute(_DROP_ALL_BUT_NEWEST, client_id)
+            await connection.execute(_END_OLD_SECRETS, client_id, old_until)
+            await _insert_secret(connection, client_id, secret)
+
+
+async def _insert_secret(connection: Connection, client_id: str, secret: ClientSecret) -> None:
+    await connection.execute(
+        _INSERT_SECRET, secret.id, client_id, secret.kind, secret.digest, secret.created_at, secret.expires_at
+    )
+
+
+def _clients(rows: Iterable[Any]) -> Iterator[OAuthClient]:
+    for _, group in itertools.groupby(rows, key=lambda row: row["client_id"]):
+        of_one = list(group)
+        first = of_one[0]
+        yield OAuthClient(
+            client_id=first["client_id"],
+            name=first["name"],
+            grants=tuple(first["grants"]),
+            scopes=tuple(first["scopes"]),
+            audiences=tuple(first["audiences"]),
+            created_at=first["created_at"],
+            secrets=tuple(
+                ClientSecret(row["secret_id"], row["kind"], row["digest"], row["secret_created_at"], row["expires_at"])
+                for row in of_one
+                if row["secret_id"] is not None
+            ),
+        )

@@ -1,0 +1,190 @@
+"""Sessions in PostgreSQL: one row each, however often it is refreshed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from services.token.domain import clients
+from services.token.domain.refresh_tokens import RefreshToken
+from shared.bus.outbox import Inbox, Outbox
+from shared.contracts.token import SessionRevoked
+from shared.errors import Error, ErrorCode
+from shared.postgres import Connection, Database
+
+_COLUMNS = "id, user_id, client_id, dialect, scope, methods, counter, created_at, rotated_at, expires_at"
+_LOCK_USER = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"
+_LOCK_USER_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))"
+_INSERT = f"""
+    INSERT INTO token.sessions ({_COLUMNS})
+    SELECT $1, $2, $3, $4, $5, $6, 0, $7, $7, $8
+    WHERE NOT EXISTS (SELECT 1 FROM token.user_cutoffs WHERE user_id = $2 AND ended_before >= $7)
+    RETURNING id
+"""
+_ADVANCE = f"""
+    UPDATE token.sessions SET counter = counter + 1, rotated_at = $5, expires_at = $6
+    WHERE id = $1 AND counter = $2 AND client_id = $3 AND dialect = $4 AND revoked_at IS NULL AND expires_at > $5
+    RETURNING {_COLUMNS}
+"""
+_FIND_LOCKED = f"SELECT {_COLUMNS}, revoked_at FROM token.sessions WHERE id = $1 FOR UPDATE"
+_REVOKE = """
+    UPDATE token.sessions SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL
+    RETURNING id, user_id, client_id
+"""
+_CUT_OFF = """
+    INSERT INTO token.user_cutoffs (user_id, ended_before) VALUES ($1, $2)
+    ON CONFLICT (user_id) DO UPDATE SET ended_before = greatest(user_cutoffs.ended_before, excluded.ended_before)
+"""
+_REVOKE_OF_USER = """
+    UPDATE token.sessions SET revoked_at = $3, revoked_reason = $4
+    WHERE user_id = $1 AND revoked_at IS NULL AND created_at <= $2
+    RETURNING id, user_id, client_id
+"""
+_DELETE_EXPIRED = """
+    DELETE FROM token.sessions WHERE id IN
+        (SELECT id FROM token.sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in user at one client. `counter` says which refresh token is the current one."""
+
+    id: UUID
+    user_id: UUID
+    client_id: str
+    dialect: str
+    scope: str | None
+    methods: tuple[str, ...]
+    counter: int
+    created_at: datetime
+    rotated_at: datetime
+    expires_at: datetime
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What was granted, word by word."""
+        return tuple((self.scope or "").split())
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A refresh token as it is presented, and the rules that hold for it."""
+
+    token: RefreshToken
+    client_id: str
+    dialect: str
+    scope: str | None
+    now: datetime
+    life: timedelta
+    grace: timedelta
+
+
+class SessionRepository:
+    """Sessions; whatever ends one is told in the same transaction."""
+
+    def __init__(self, database: Database, outbox: Outbox, inbox: Inbox) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._inbox = inbox
+
+    async def insert(self, session: Session) -> None:
+        """Begin a session, whose `created_at` is when the proof was asked for.
+
+        Raises `session_revoked` when all of the user's sessions were ended since then: the lock makes sure that
+        either we see that, or it sees this session.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK_USER_SHARED, str(session.user_id))
+            inserted = await connection.fetchval(
+                _INSERT,
+                session.id,
+                session.user_id,
+                session.client_id,
+                session.dialect,
+                session.scope,
+                session.methods,
+                session.created_at,
+                session.expires_at,
+            )
+        if inserted is None:
+            raise Error(ErrorCode.SESSION_REVOKED, "the user's sessions were ended meanwhile")
+
+    async def refresh(self, refresh: Refresh) -> Session:
+        """Advance the session when its current token is presented; answer the one before it alike, within the grace.
+
+        Any other token of the session has been used before: the session ends (RFC 9700 §4.14.2), and that is told.
+        Raises session_unknown, session_expired, session_revoked, session_replayed, invalid_scope; after the last the
+        token is as good as before.
+        """
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(
+                _ADVANCE,
+                refresh.token.session_id,
+                refresh.token.counter,
+                refresh.client_id,
+                refresh.dialect,
+                refresh.now,
+                refresh.now + refresh.life,
+            )
+            if row is not None:
+                session = _session(row)
+                clients.narrow_scope(refresh.scope, session.scopes)
+                return session
+            session, replayed = await self._not_current(connection, refresh)
+        # Raised only here, so that the end of the session is committed.
+        if replayed:
+            raise Error(ErrorCode.SESSION_REPLAYED, "a used refresh token came again: its session has ended")
+        return session
+
+    async def _not_current(self, connection: Connection, refresh: Refresh) -> tuple[Session, bool]:
+        row = await connection.fetchrow(_FIND_LOCKED, refresh.token.session_id)
+        if row is None or row["client_id"] != refresh.client_id or row["dialect"] != refresh.dialect:
+            raise Error(ErrorCode.SESSION_UNKNOWN, "no session of this client has that refresh token")
+        session = _session(row)
+        if row["revoked_at"] is not None:
+            raise Error(ErrorCode.SESSION_REVOKED, "the session has ended")
+        if session.expires_at <= refresh.now:
+            raise Error(ErrorCode.SESSION_EXPIRED, "the refresh token has expired")
+        one_behind = refresh.token.counter + 1 == session.counter
+        if one_behind and refresh.now - session.rotated_at <= refresh.grace:
+            clients.narrow_scope(refresh.scope, session.scopes)
+            return session, False
+        ended = await connection.fetch(_REVOKE, session.id, refresh.now, "replayed")
+        await self._tell(connection, ended, refresh.now, "replayed")
+        return session, True
+
+    async def end_all_of_user(
+        self, event_id: UUID, user_id: UUID, before: datetime, now: datetime, reason: str
+    ) -> int | None:
+        """End the user's sessions begun until `before`; returns how many, None for an event that was handled before."""
+        async with self._database.transaction() as connection:
+            if not await self._inbox.is_new(connection, event_id):
+                return None
+            await connection.execute(_LOCK_USER, str(user_id))
+            await connection.execute(_CUT_OFF, user_id, before)
+            ended = await connection.fetch(_REVOKE_OF_USER, user_id, before, now, reason)
+            await self._tell(connection, ended, now, reason)
+            return len(ended)
+
+    async def delete_expired(self, before: datetime, limit: int) -> int:
+        """Delete at most `limit` sessions that expired before `before`; returns how many."""
+        return len(await self._database.fetch(_DELETE_EXPIRED, before, limit))
+
+    async def _tell(self, connection: Connection, ended: Iterable[Any], now: datetime, reason: str) -> None:
+        for row in ended:
+            event = SessionRevoked(
+                session_id=row["id"],
+                user_id=row["user_id"],
+                client_id=row["client_id"],
+                reason=reason,
+                revoked_at=now,
+            )
+            await self._outbox.add(connection, event)
+
+
+def _session(row: Any) -> Session:
+    values = {name: row[name] for name in _COLUMNS.split(", ")}
+    return Session(**values | {"methods": tuple(row["methods"])})

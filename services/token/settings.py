@@ -1,0 +1,55 @@
+"""What operators can set for `token`."""
+
+import base64
+import binascii
+from typing import ClassVar
+
+from pydantic import Field, SecretStr, field_validator
+
+from shared.settings import Settings
+
+_DAY = 86_400
+
+
+class TokenSettings(Settings):
+    """Settings of `token`, as `DRAGOMAN_TOKEN_…`."""
+
+    component: ClassVar[str] = "token"
+
+    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
+    prefetch: int = Field(64, ge=1, le=1000, description="calls worked on at once")
+    issuer: str = Field(pattern=r"^https?://[^?#]+$", description="the `iss` of every token: the platform's own URL")
+    audience: str = Field("", description="the `aud` of clients that name none; empty means the issuer")
+    wrapping_key: SecretStr = Field(description="base64url of 32 bytes, under which private keys are encrypted at rest")
+    refresh_key: SecretStr = Field(description="base64url of 32 bytes or more, from which refresh tokens are derived")
+    access_seconds: int = Field(3600, ge=60, le=_DAY, description="life of an access token")
+    refresh_seconds: int = Field(14 * _DAY, ge=300, le=366 * _DAY, description="life of an unused refresh token")
+    refresh_grace_seconds: int = Field(
+        10, ge=0, le=300, description="how long the token before the current one still yields the current one"
+    )
+    hash_workers: int = Field(1, ge=0, le=64, description="threads for client secrets brought along; 0 is one per core")
+    hash_queue: int = Field(64, ge=0, le=10_000, description="such secrets that may wait before `overloaded`")
+
+    @field_validator("wrapping_key", "refresh_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(decode_key(value)) < 32:
+            raise ValueError("must be base64url of at least 32 bytes")
+        return value
+
+    @field_validator("wrapping_key")
+    @classmethod
+    def _aes_256(cls, value: SecretStr) -> SecretStr:
+        if len(decode_key(value)) != 32:
+            raise ValueError("must be base64url of exactly 32 bytes")
+        return value
+
+
+def decode_key(value: SecretStr) -> bytes:
+    """The bytes of a base64url setting, padded or not; empty when it is not base64url."""
+    text = value.get_secret_value().rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""

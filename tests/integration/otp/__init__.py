@@ -1,0 +1,1 @@
+"""`otp` on a real PostgreSQL and Redis, with a real SMTP server and SMS endpoint."""

@@ -1,0 +1,1 @@
+"""The password service on a real PostgreSQL."""

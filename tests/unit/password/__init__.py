@@ -1,0 +1,1 @@
+"""The password service without its database."""
