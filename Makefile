@@ -45,6 +45,10 @@ format: bootstrap ## Rewrite the code in the project's style
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+.PHONY: docs
+docs: bootstrap ## Make docs/settings.md anew from the code
+	@.venv/bin/python -m cli.settings_page > docs/settings.md
+
 .PHONY: lock
 lock: bootstrap ## Make the lock files anew from pyproject.toml
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv

@@ -52,12 +52,13 @@ for _name in components.COMPONENTS:
 
 @main.command("all")
 @click.option("--check", is_flag=True, help="Check the settings of all components and end.")
-def all_components(check: bool) -> None:  # noqa: FBT001 - click passes options by name
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def all_components(check: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Run all five components in one process, for development."""
     found = [components.component(name) for name in components.COMPONENTS]
     if check:
         load_settings(found)
-        click.echo("all: the settings are right")
+        show({"component": "all", "settings": "right"}, ["all: the settings are right"], as_json=as_json)
     else:
         run(found)
 

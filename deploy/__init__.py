@@ -1,0 +1,1 @@
+"""What stands around the platform: servers for development and tests, the inbox, `make run`."""

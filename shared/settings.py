@@ -70,7 +70,8 @@ class Settings(BaseSettings):
             for mistake in error.errors(include_input=False, include_url=False):
                 name = _name(cls, ".".join(map(str, mistake["loc"])))
                 if f"{name}_FILE" not in unread:
-                    problems.append(f"{name}: {mistake['msg'].lower()}")
+                    message = mistake["msg"].removeprefix("Value error, ")
+                    problems.append(f"{name}: {message[0].lower()}{message[1:]}")
         if problems:
             raise SettingsError(cls.component, sorted(problems))
         return settings
@@ -145,11 +146,12 @@ def _unknown(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
 
 
 def describe(cls: type[Settings]) -> list[tuple[str, str, str]]:
-    """Each setting as (name, default, meaning), for `--help` and the documentation's table."""
+    """Each setting as (name, default, meaning), for `--settings` and the documentation; common ones end in a star."""
     rows = []
     for field, info in cls.model_fields.items():
         default = "required" if info.is_required() else str(info.default)
-        rows.append((_names(cls, field)[0], default, info.description or ""))
+        mark = "*" if field in COMMON else ""
+        rows.append((_names(cls, field)[0] + mark, default, info.description or ""))
     return rows
 
 
