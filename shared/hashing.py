@@ -45,5 +45,5 @@ class HashPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Drop what waits and let what runs finish."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Drop what waits and wait for what runs, which has the event loop to report to until then."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

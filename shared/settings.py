@@ -6,6 +6,7 @@ A `DRAGOMAN_*` name that no component knows is refused, since it is a typing err
 """
 
 import os
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -21,7 +22,8 @@ COMMON = frozenset(
 )
 """Settings that may be given once for all components."""
 
-OUTSIDE = ("DRAGOMAN_TEST_", "DRAGOMAN_PORT", "DRAGOMAN_INBOX_PORT")
+OUTSIDE = frozenset({"DRAGOMAN_PORT", "DRAGOMAN_INBOX_PORT"})
+OUTSIDE_PREFIX = "DRAGOMAN_TEST_"
 """Names that belong to the development commands rather than to a component."""
 
 
@@ -41,6 +43,15 @@ CommaList = Annotated[list[str], BeforeValidator(_split)]
 """Given as words separated by commas."""
 
 PostgresUrl = Annotated[SecretStr, Field(description="PostgreSQL URL of the service's own role")]
+
+
+def decode_key(value: SecretStr) -> bytes:
+    """The bytes of a key given as base64url, padded or not; empty when it is not base64url."""
+    text = value.get_secret_value().rstrip("=")
+    try:
+        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
 
 
 class Settings(BaseSettings):
@@ -68,10 +79,11 @@ class Settings(BaseSettings):
             # A value that could not be read was reported by its source already; it is missing for no other reason.
             unread = {problem.split(":", 1)[0] for problem in problems}
             for mistake in error.errors(include_input=False, include_url=False):
-                name = _name(cls, ".".join(map(str, mistake["loc"])))
-                if f"{name}_FILE" not in unread:
+                field = str(mistake["loc"][0]) if mistake["loc"] else ""
+                names = _names(cls, field) if field in cls.model_fields else [field]
+                if not any(f"{name}_FILE" in unread for name in names):
                     message = mistake["msg"].removeprefix("Value error, ")
-                    problems.append(f"{name}: {message[0].lower()}{message[1:]}")
+                    problems.append(f"{names[-1]}: {message[0].lower()}{message[1:]}".removeprefix(": "))
         if problems:
             raise SettingsError(cls.component, sorted(problems))
         return settings
@@ -122,21 +134,19 @@ def _names(cls: type[BaseSettings], field: str) -> list[str]:
     return [own, f"{PREFIX}{field}".upper()] if field in COMMON else [own]
 
 
-def _name(cls: type[BaseSettings], field: str) -> str:
-    return _names(cls, field)[-1] if field in cls.model_fields else field
-
-
 def _is_secret(field: FieldInfo) -> bool:
     return "SecretStr" in str(field.annotation)
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(PREFIX) and not name.startswith(OUTSIDE)
+    return name.startswith(PREFIX) and name not in OUTSIDE and not name.startswith(OUTSIDE_PREFIX)
 
 
 def _unknown(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
     """Names with our prefix that mean nothing: neither to this component nor, by their prefix, to another one."""
-    known = {f"{PREFIX}{field}".upper() for field in COMMON} | {f"{PREFIX}{f}_FILE".upper() for f in COMMON}
+    known = {f"{PREFIX}{field}".upper() for field in COMMON}
+    # Whether a common setting that this component does not have is a secret, only the others know.
+    known |= {f"{PREFIX}{field}_FILE".upper() for field in COMMON - cls.model_fields.keys()}
     for field, info in cls.model_fields.items():
         known.update(_names(cls, field))
         if _is_secret(info):

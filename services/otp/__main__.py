@@ -20,6 +20,7 @@ from shared.contracts.otp import Channel, CheckCode, DeliveryRequested, IssueCod
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
 from shared.redis import check, open_redis
+from shared.settings import decode_key
 
 
 @asynccontextmanager
@@ -31,7 +32,7 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
         ClientSession() as http,
     ):
         outbox = Outbox("otp", kit.entropy)
-        codes = Codes(settings.key, settings.code_digits)
+        codes = Codes(decode_key(settings.code_key), settings.code_digits)
         records = CodeRecords(redis, settings.redis_prefix, settings.max_attempts)
         deliveries = Deliveries(database, outbox)
         senders = _senders(settings, kit, http)

@@ -1,12 +1,11 @@
 """What operators can set for `otp`."""
 
-from base64 import b64decode
 from email.utils import parseaddr
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, decode_key
 
 _KEY_BYTES = 32
 _LONGEST_TTL_SECONDS = 1800
@@ -52,15 +51,10 @@ class OtpSettings(Settings):
     sms_password: SecretStr = Field(SecretStr(""), description="password at the SMS provider")
     sms_from: str = Field("", description="sender of SMS: a number in E.164 or a name the provider knows")
 
-    @property
-    def key(self) -> bytes:
-        """The bytes of `code_key`."""
-        return _decoded(self.code_key)
-
     @field_validator("code_key")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(_decoded(value)) < _KEY_BYTES:
+        if len(decode_key(value)) < _KEY_BYTES:
             raise ValueError(f"must be base64url of {_KEY_BYTES} bytes or more")
         return value
 
@@ -90,11 +84,3 @@ class OtpSettings(Settings):
         if self.sms_url and not self.sms_from:
             raise ValueError("sms_url needs sms_from")
         return self
-
-
-def _decoded(secret: SecretStr) -> bytes:
-    text = secret.get_secret_value().rstrip("=")
-    try:
-        return b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        return b""

@@ -13,7 +13,7 @@ from services.token.repository.clients import ClientRepository
 from services.token.repository.keys import KeyRepository
 from services.token.repository.sessions import SessionRepository
 from services.token.service import TokenService
-from services.token.settings import TokenSettings, decode_key
+from services.token.settings import TokenSettings
 from shared.bus.outbox import Inbox, Outbox, OutboxRelay
 from shared.contracts.identity import PasswordChanged, UserSuspended
 from shared.contracts.token import (
@@ -28,6 +28,7 @@ from shared.contracts.token import (
 from shared.hashing import HashPool
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
+from shared.settings import decode_key
 
 
 @asynccontextmanager

@@ -142,7 +142,7 @@ class TokenService:
 
     async def create_client(self, call: contract.CreateClient) -> Client:
         """Register a client; the answer is the only place where a generated secret is ever shown."""
-        clients.check_registration(call.client_id, call.scopes, call.audiences)
+        clients.check_registration(call.client_id, call.name, call.scopes, call.audiences)
         secret, shown = await self._new_secret(call.client_secret)
         client = OAuthClient(
             client_id=call.client_id,

@@ -1,12 +1,10 @@
 """What operators can set for `token`."""
 
-import base64
-import binascii
 from typing import ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, decode_key
 
 _DAY = 86_400
 
@@ -44,12 +42,3 @@ class TokenSettings(Settings):
         if len(decode_key(value)) != 32:
             raise ValueError("must be base64url of exactly 32 bytes")
         return value
-
-
-def decode_key(value: SecretStr) -> bytes:
-    """The bytes of a base64url setting, padded or not; empty when it is not base64url."""
-    text = value.get_secret_value().rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return b""

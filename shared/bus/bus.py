@@ -32,9 +32,7 @@ class Bus(ABC):
     leaving it takes no new work, finishes what was begun and closes.
     """
 
-    def __init__(
-        self, component: str, telemetry: Telemetry, clock: Clock, *, max_pending: int = MAX_PENDING
-    ) -> None:
+    def __init__(self, component: str, telemetry: Telemetry, clock: Clock, *, max_pending: int = MAX_PENDING) -> None:
         """`max_pending` calls to one service may wait at once; one more is `overloaded`."""
         self.component = component
         self._telemetry = telemetry

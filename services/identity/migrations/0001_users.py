@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from shared.postgres.revisions import create_outbox, create_readiness
+
 revision = "0001"
 down_revision = None
 
@@ -23,24 +25,8 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX users_in_order ON identity.users (created_at, id)")
-    op.execute(
-        """
-        CREATE TABLE identity.outbox (
-            id uuid PRIMARY KEY,
-            position bigint GENERATED ALWAYS AS IDENTITY,
-            subject text NOT NULL,
-            body bytea NOT NULL,
-            request_id text NOT NULL,
-            attempts integer NOT NULL DEFAULT 0,
-            due_at timestamptz NOT NULL DEFAULT now(),
-            created_at timestamptz NOT NULL DEFAULT now()
-        )
-        """
-    )
-    op.execute("CREATE INDEX outbox_due ON identity.outbox (due_at, position)")
-    op.execute(
-        "CREATE TABLE identity.readiness (id integer PRIMARY KEY, checked_at timestamptz NOT NULL DEFAULT now())"
-    )
+    for statement in (*create_outbox("identity"), *create_readiness("identity")):
+        op.execute(statement)
 
 
 def downgrade() -> None:

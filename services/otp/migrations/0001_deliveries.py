@@ -5,6 +5,8 @@ The row is also how a repeated event is recognised, which is why this schema has
 
 from alembic import op
 
+from shared.postgres.revisions import create_outbox, create_readiness
+
 revision = "0001"
 down_revision = None
 
@@ -30,22 +32,8 @@ def upgrade() -> None:
     op.execute("CREATE INDEX deliveries_of_code ON otp.deliveries (code_id)")
     op.execute("CREATE INDEX deliveries_to_target ON otp.deliveries (target, requested_at)")
     op.execute("CREATE INDEX deliveries_by_age ON otp.deliveries (requested_at)")
-    op.execute(
-        """
-        CREATE TABLE otp.outbox (
-            id uuid PRIMARY KEY,
-            position bigint GENERATED ALWAYS AS IDENTITY,
-            subject text NOT NULL,
-            body bytea NOT NULL,
-            request_id text NOT NULL,
-            attempts integer NOT NULL DEFAULT 0,
-            due_at timestamptz NOT NULL DEFAULT now(),
-            created_at timestamptz NOT NULL DEFAULT now()
-        )
-        """
-    )
-    op.execute("CREATE INDEX outbox_due ON otp.outbox (due_at, position)")
-    op.execute("CREATE TABLE otp.readiness (id integer PRIMARY KEY, checked_at timestamptz NOT NULL DEFAULT now())")
+    for statement in (*create_outbox("otp"), *create_readiness("otp")):
+        op.execute(statement)
 
 
 def downgrade() -> None:

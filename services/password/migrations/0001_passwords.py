@@ -2,12 +2,13 @@
 
 from alembic import op
 
+from shared.postgres.revisions import create_readiness
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    op.execute("CREATE TABLE password.readiness (id int PRIMARY KEY, checked_at timestamptz NOT NULL DEFAULT now())")
     op.execute(
         """
         CREATE TABLE password.passwords (
@@ -17,6 +18,8 @@ def upgrade() -> None:
         )
         """
     )
+    for statement in create_readiness("password"):
+        op.execute(statement)
 
 
 def downgrade() -> None:

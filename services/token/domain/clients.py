@@ -20,6 +20,7 @@ SecretKind = Literal["sha256", "argon2id"]
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_LONGEST = 200
 _SECRET_PREFIX = "dragoman_cs_"
 """Tells secret scanners, and people, what they found."""
 
@@ -54,23 +55,30 @@ class OAuthClient:
     secrets: tuple[ClientSecret, ...]
 
 
-def check_registration(client_id: str, scopes: list[str], audiences: list[str]) -> None:
+def check_registration(client_id: str, name: str, scopes: list[str], audiences: list[str]) -> None:
     """Refuse what could not be used later. Raises `invalid_request` with `detail.field`.
 
     A client id in the form of a UUID is refused because it could collide with a user's `sub` (RFC 9068 §5).
     """
-    if not _CLIENT_ID.fullmatch(client_id) or _is_uuid(client_id):
+    if not may_be_client_id(client_id) or _is_uuid(client_id):
         raise Error(
             ErrorCode.INVALID_REQUEST,
             "a client id is 1 to 100 of A-Z, a-z, 0-9, dot, dash, underscore, tilde, and not a UUID",
             detail={"field": "client_id"},
         )
+    if len(name) > _LONGEST or "\0" in name:
+        raise Error(ErrorCode.INVALID_REQUEST, "not a name for a client", detail={"field": "name"})
     for scope in scopes:
         if not _SCOPE_TOKEN.fullmatch(scope):
             raise Error(ErrorCode.INVALID_REQUEST, "not a scope (RFC 6749 §3.3)", detail={"field": "scopes"})
     for audience in audiences:
-        if not audience or len(audience) > 200:
+        if not audience or len(audience) > _LONGEST or "\0" in audience:
             raise Error(ErrorCode.INVALID_REQUEST, "not an audience", detail={"field": "audiences"})
+
+
+def may_be_client_id(text: str) -> bool:
+    """Whether a client can have this id; PostgreSQL does not even take every other text."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 def narrow_scope(requested: str | None, allowed: tuple[str, ...]) -> str | None:

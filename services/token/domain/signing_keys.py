@@ -23,6 +23,7 @@ from shared.errors import Error, ErrorCode
 Algorithm = Literal["ES256"]
 
 _NONCE_BYTES = 12
+_THUMBPRINT_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def _key(private_key: EllipticCurvePrivateKey) -> SigningKey:
 
 def thumbprint(jwk: dict[str, Any]) -> str:
     """The name of a key by its content (RFC 7638 §3): no two keys share it, and nobody has to number them."""
-    required = {"EC": ("crv", "kty", "x", "y")}[jwk["kty"]]
+    required = _THUMBPRINT_MEMBERS[jwk["kty"]]
     canonical = json.dumps({name: jwk[name] for name in required}, sort_keys=True, separators=(",", ":"))
     return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 
@@ -70,7 +71,7 @@ class KeyWrapper:
         """The key again. Raises `internal` when it was wrapped under another wrapping key or for another `kid`."""
         try:
             der = self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], kid.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             message = f"signing key {kid} cannot be decrypted: is DRAGOMAN_TOKEN_WRAPPING_KEY another one than before"
             raise Error(ErrorCode.INTERNAL, message) from None
         return _key(cast("EllipticCurvePrivateKey", load_der_private_key(der, password=None)))

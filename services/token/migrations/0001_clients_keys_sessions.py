@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from shared.postgres.revisions import create_inbox, create_outbox, create_readiness
+
 revision = "0001"
 down_revision = None
 
@@ -75,24 +77,8 @@ def upgrade() -> None:
         )
         """
     )
-    op.execute(
-        """
-        CREATE TABLE token.outbox (
-            id uuid PRIMARY KEY,
-            position bigint GENERATED ALWAYS AS IDENTITY,
-            subject text NOT NULL,
-            body bytea NOT NULL,
-            request_id text NOT NULL,
-            attempts integer NOT NULL DEFAULT 0,
-            due_at timestamptz NOT NULL DEFAULT now(),
-            created_at timestamptz NOT NULL DEFAULT now()
-        )
-        """
-    )
-    op.execute("CREATE INDEX outbox_due ON token.outbox (due_at, position)")
-    op.execute("CREATE TABLE token.inbox (event_id uuid PRIMARY KEY, handled_at timestamptz NOT NULL DEFAULT now())")
-    op.execute("CREATE INDEX inbox_by_age ON token.inbox (handled_at)")
-    op.execute("CREATE TABLE token.readiness (id integer PRIMARY KEY, checked_at timestamptz NOT NULL DEFAULT now())")
+    for statement in (*create_outbox("token"), *create_inbox("token"), *create_readiness("token")):
+        op.execute(statement)
 
 
 def downgrade() -> None:

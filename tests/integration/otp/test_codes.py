@@ -12,6 +12,7 @@ from services.otp.codes import Codes
 from services.otp.settings import OtpSettings
 from shared.contracts.otp import CheckCode
 from shared.errors import Error, ErrorCode
+from shared.settings import decode_key
 from tests.integration.otp.conftest import ACCOUNT, EMAIL, PHONE, Otp, Platform, code_in, other_than
 
 
@@ -188,11 +189,11 @@ async def test_the_right_code_of_a_decoy_is_refused(otp: Otp) -> None:
     """Even the code that a decoy would have had does not sign in."""
     await otp.issue(deliver=False)
     settings = OtpSettings.load(otp.platform.settings)
-    codes = Codes(settings.key, settings.code_digits)
+    codes = Codes(decode_key(settings.code_key), settings.code_digits)
     key = f"{settings.redis_prefix}otp:{{{codes.account_name(ACCOUNT)}}}:code:sign_in"
     async with Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=True) as redis:
         code_id = await redis.hget(key, "id")
-    assert code_id is not None
+    assert isinstance(code_id, str)
     assert await otp.check(codes.code("sign_in", UUID(code_id))) == "wrong_code"
 
 
