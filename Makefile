@@ -35,7 +35,7 @@ lint: bootstrap ## Check style, types and who imports whom
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict $(PYTHON_FOLDERS)
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --config tests/architecture/importlinter.toml
 
 .PHONY: check
 check: lint test ## Lint and test: what has to pass before a commit

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import structlog
 import uvloop
 
 from shared.bus.bus import Bus
@@ -110,10 +111,17 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
 
 @asynccontextmanager
 async def background(*tasks: "asyncio.Task[Any]") -> AsyncIterator[None]:
-    """Keep `tasks` running while inside; cancelled and awaited on leaving."""
+    """Keep `tasks` running while inside; cancelled and awaited on leaving. One that dies before is told in the log."""
+    for task in tasks:
+        task.add_done_callback(_tell_death)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_death(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        structlog.get_logger().error("background task died", task=task.get_name(), exc_info=error)

@@ -126,15 +126,16 @@ class CallClient:
     async def _probe(self) -> None:
         """Find out when the last replica of a service dies while calls wait for it.
 
-        Its queue is deleted soon after it and what waited there is dropped without a word, so a caller would learn it only
-        from its deadline. A mandatory message with no life time is returned when there is no queue, and never waits.
+        Its queue is deleted soon after it and what waited there is dropped without a word, so a caller would learn it
+        only from its deadline. A mandatory message with no life time is returned when there is no queue, and never
+        waits.
         A call that a leaving replica said it holds is left alone: it will be answered although the queue is gone.
         """
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             before = loop.time() - PROBE_SECONDS
-            overdue = [pending for pending in self._pending.values() if pending.since < before and not pending.held]
+            overdue = [p for p in self._pending.values() if p.since < before and not p.held]
             for owner in {pending.owner for pending in overdue}:
                 probe = Message(b"", type="probe", expiration=0)
                 try:

@@ -1,0 +1,1 @@
+"""What services promise each other: the wire format and the bus."""

@@ -6,7 +6,8 @@ import pytest
 import structlog
 
 from shared import context
-from shared.contracts.identity import Authenticate, Authentication, SendCode
+from shared.bus.messages import Done
+from shared.contracts.identity import Authenticate, Authentication, CodeSent, SendCode
 from shared.contracts.otp import CheckCode, CodeIssued, IssueCode
 from shared.contracts.token import GetKeys, GrantPassword, KeySet, TokenSet
 from shared.errors import Error, ErrorCode
@@ -24,7 +25,7 @@ async def test_a_call_is_answered_with_its_typed_reply(transport: Transport) -> 
 async def test_an_error_crosses_intact(transport: Transport) -> None:
     """Code, message, retry_after and detail arrive as the owner raised them."""
 
-    async def refuse(_call: CheckCode) -> None:
+    async def refuse(_call: CheckCode) -> Done:
         raise Error(ErrorCode.TOO_MANY_ATTEMPTS, "too many", retry_after=7.5, detail={"left": 0, "of": ["a", None]})
 
     await transport.start("otp", {CheckCode: refuse})
@@ -39,7 +40,7 @@ async def test_an_error_crosses_intact(transport: Transport) -> None:
 async def test_an_error_that_cannot_be_written_down_is_still_told(transport: Transport) -> None:
     """An error whose detail is no JSON reaches the caller as `internal` instead of never."""
 
-    async def refuse(_call: CheckCode) -> None:
+    async def refuse(_call: CheckCode) -> Done:
         raise Error(ErrorCode.CONFLICT, "odd", detail={"what": object()})
 
     await transport.start("otp", {CheckCode: refuse})
@@ -52,7 +53,7 @@ async def test_an_error_that_cannot_be_written_down_is_still_told(transport: Tra
 async def test_an_unknown_exception_becomes_internal_and_its_text_stays_at_home(transport: Transport) -> None:
     """The caller learns which request failed and nothing of why."""
 
-    async def crash(_call: CheckCode) -> None:
+    async def crash(_call: CheckCode) -> Done:
         raise RuntimeError("password=hunter2")
 
     await transport.start("otp", {CheckCode: crash})
@@ -265,7 +266,7 @@ async def test_an_optional_field_may_be_left_out(transport: Transport) -> None:
     await transport.start("token", {GetKeys: keys})
     assert (await send_raw(gateway, GetKeys, b"{}")).ok
 
-    async def never(_call: SendCode) -> None:
+    async def never(_call: SendCode) -> CodeSent:
         raise AssertionError
 
     await transport.start("identity", {SendCode: never})

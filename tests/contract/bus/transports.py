@@ -22,6 +22,7 @@ from shared.clock import SystemClock
 from shared.telemetry import Telemetry
 from tests.conftest import broker_url
 from tests.support.proxy import TcpProxy
+from tests.support.waiting import eventually
 
 RETRY = RetryPolicy(delays=(0.05,), max_attempts=3)
 PATIENCE_SECONDS = 5.0
@@ -95,11 +96,12 @@ class Memory(Transport):
 
     async def parked(self, component: str) -> Parked:
         """Look into the broker."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not self._broker.dead[component]:
-                await asyncio.sleep(0)
-        frame, reason = self._broker.dead[component].pop(0)
-        return Parked(frame.id, frame.subject, reason)
+
+        async def look() -> Parked | None:
+            dead = self._broker.dead[component]
+            return Parked(dead[0][0].id, dead[0][0].subject, dead[0][1]) if dead else None
+
+        return await eventually(look, PATIENCE_SECONDS, "an event is parked")
 
     async def _make(self, component: str, max_pending: int) -> Bus:
         return MemoryBus(self._broker, component, Telemetry(component), SystemClock(), max_pending=max_pending)

@@ -36,21 +36,18 @@ _EXCLUSIVE = {"identity.send_code.v1": "phone"}
 
 def messages() -> dict[str, type[Message]]:
     """Every message of the register, by the name of its golden file."""
-    calls = {subject: kind for subject, kind in CALLS.items() if not subject.startswith("test.")}
-    replies = {f"{subject}.reply": kind.reply for subject, kind in calls.items()}
-    return dict(sorted({**calls, **replies, **EVENTS}.items()))
+    replies = {f"{subject}.reply": kind.reply for subject, kind in CALLS.items()}
+    return dict(sorted({**CALLS, **replies, **EVENTS}.items()))
 
 
 def examples(name: str, kind: type[Message]) -> dict[str, dict[str, Any]]:
     """Both examples of a message as today's model writes them."""
-    full = {field: _value(info.annotation, info.default) for field, info in kind.model_fields.items()}
-    full.pop(_EXCLUSIVE.get(name, ""), None)
-    required = {field for field, info in kind.model_fields.items() if info.is_required()}
+    full, least = _fields(kind, full=True), _fields(kind, full=False)
     if name in _EXCLUSIVE:
-        required.add(next(iter(full)))
-    least = {field: value for field, value in full.items() if field in required}
-    written = json.loads(kind.model_validate(full).model_dump_json())
-    return {"full": {field: written[field] for field in full}, "least": least}
+        del full[_EXCLUSIVE[name]]
+        least = full
+    kind.model_validate(full)
+    return {"full": full, "least": least}
 
 
 def read(name: str) -> dict[str, dict[str, Any]]:
@@ -101,20 +98,29 @@ def _lost(golden: Any, now: Any, path: str) -> list[str]:
     return [] if golden == now and type(golden) is type(now) else [path or "all"]
 
 
-def _value(annotation: Any, default: Any = None) -> Any:
+def _fields(kind: type[BaseModel], *, full: bool) -> dict[str, Any]:
+    return {
+        name: _value(info.annotation, info.default, full=full)
+        for name, info in kind.model_fields.items()
+        if full or info.is_required()
+    }
+
+
+def _value(annotation: Any, default: Any, *, full: bool) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is bool:
-        return default is not True
+    value: Any
     if origin is Annotated:
-        return _value(arguments[0], default)
-    if origin in (Union, types.UnionType):
-        return _value(next(argument for argument in arguments if argument is not type(None)), default)
-    if origin is Literal:
-        return next((value for value in arguments if value != default), arguments[0])
-    if origin is list:
-        return [_value(arguments[0])]
-    if origin is dict:
-        return {"key": _value(arguments[1])}
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {field: _value(info.annotation, info.default) for field, info in annotation.model_fields.items()}
-    return _SCALARS[annotation]
+        value = _value(arguments[0], default, full=full)
+    elif origin in (Union, types.UnionType):
+        value = _value(next(argument for argument in arguments if argument is not type(None)), default, full=full)
+    elif origin is Literal:
+        value = next((value for value in arguments if value != default), arguments[0])
+    elif origin is list:
+        value = [_value(arguments[0], None, full=full)]
+    elif origin is dict:
+        value = {"key": _value(arguments[1], None, full=full)}
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        value = _fields(annotation, full=full)
+    else:
+        value = default is not True if annotation is bool else _SCALARS[annotation]
+    return value

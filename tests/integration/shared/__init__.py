@@ -1,0 +1,1 @@
+"""The kit on real servers, and on servers that fail."""

@@ -25,7 +25,8 @@ async def answered(bus: Bus, seconds: float = 5.0) -> CodeIssued:
             try:
                 return await bus.call(ISSUE)
             except Error as error:
-                assert error.code == ErrorCode.UNAVAILABLE, error
+                if error.code != ErrorCode.UNAVAILABLE:
+                    raise
                 await bus.wait_connected()
 
 
@@ -37,9 +38,6 @@ async def test_a_cut_connection_fails_its_calls_at_once_and_comes_back(rabbit: R
     waiting = [asyncio.create_task(identity.call(ISSUE)) for _ in range(3)]
     for _ in waiting:
         await held.begun.acquire()
-    held.gate.set()
-    held.gate.clear()
-    waiting = [asyncio.create_task(identity.call(ISSUE)) for _ in range(3)] if all(t.done() for t in waiting) else waiting
     rabbit.proxies[identity].cut()
     async with asyncio.timeout(0.5):
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -112,8 +110,8 @@ async def test_a_connection_lost_at_any_point_of_its_setup_is_tried_again(rabbit
             async with asyncio.timeout(5):
                 await otp.wait_connected()
                 if proxy.accepted == 1:  # the setup needed less than that
-                    continue
-            assert otp.connected
+                    return
+    raise AssertionError("the setup takes more bytes than were tried")
 
 
 async def test_a_queue_deleted_under_its_consumers_is_declared_again(rabbit: Rabbit) -> None:

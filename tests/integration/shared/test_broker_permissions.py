@@ -59,9 +59,7 @@ async def test_no_component_reads_the_queues_of_another(rabbit: Rabbit) -> None:
         channel = await admin.channel()
         for owner in permissions.SERVICES:
             await channel.declare_queue(topology.calls_queue(owner), auto_delete=True)
-            await channel.declare_queue(
-                topology.dead_queue(owner), durable=True, arguments={"x-queue-type": "quorum"}
-            )
+            await channel.declare_queue(topology.dead_queue(owner), durable=True, arguments={"x-queue-type": "quorum"})
         for component in permissions.COMPONENTS:
             async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
                 for owner in permissions.SERVICES:
@@ -80,9 +78,13 @@ async def test_no_component_binds_itself_to_the_traffic_of_another(rabbit: Rabbi
     await rabbit.start("otp", {IssueCode: _refuse})
     async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
         channel = await connection.channel()
-        with pytest.raises(ChannelAccessRefused):
+
+        async def listen_in() -> None:
             queue = await channel.declare_queue("", exclusive=True)
             await queue.bind("otp", "#")
+
+        with pytest.raises(ChannelAccessRefused):
+            await listen_in()
 
 
 async def test_a_call_published_past_its_exchange_is_refused(rabbit: Rabbit) -> None:

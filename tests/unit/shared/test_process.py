@@ -1,0 +1,100 @@
+"""The process around a component."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from shared.process import background
+
+ROOT = Path(__file__).parents[3]
+COMPONENT = """
+from contextlib import asynccontextmanager
+from typing import ClassVar
+from shared.process import Component, run
+from shared.settings import Settings
+
+class OtpSettings(Settings):
+    component: ClassVar[str] = "otp"
+
+@asynccontextmanager
+async def open_otp(settings, kit):
+    print("opened", flush=True)
+    try:
+        yield
+    finally:
+        print("closed", flush=True)
+
+run([Component(OtpSettings, open_otp)])
+"""
+
+
+async def test_background_tasks_end_with_their_block() -> None:
+    """Nothing runs on after the component left."""
+    begun, forever = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await forever.wait()
+
+    task = asyncio.create_task(work())
+    async with background(task):
+        await begun.wait()
+    assert task.cancelled()
+
+
+async def test_a_background_task_that_dies_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A relay or a janitor does not vanish without a word."""
+
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    task = asyncio.create_task(work(), name="janitor")
+    with structlog.testing.capture_logs() as lines:
+        async with background(task):
+            await asyncio.wait({task})
+            await asyncio.sleep(0)
+    (line,) = lines
+    assert (line["event"], line["task"], line["log_level"]) == ("background task died", "janitor", "error")
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+def _start(environ: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", COMPONENT],
+        cwd=ROOT,
+        env={"PATH": os.defpath, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_component_leaves_in_order_when_it_is_told_to(number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C close what was opened and end the process without an error."""
+    with _start({"DRAGOMAN_RABBITMQ_URL": "amqp://nowhere/"}) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if '"started"' in line:
+                break
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "closed" in out
+    assert '"stopping"' in out
+
+
+def test_a_component_with_mistakes_in_its_environment_does_not_start() -> None:
+    """All of them are printed, and the exit status is 2."""
+    with _start({"DRAGOMAN_LOG_LEVEL": "loud"}) as process:
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "opened" not in out
+    assert "DRAGOMAN_LOG_LEVEL" in err
+    assert "DRAGOMAN_RABBITMQ_URL: field required" in err
