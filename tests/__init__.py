@@ -1,0 +1,1 @@
+"""The tests; see CONTRIBUTING for how to run some of them."""

@@ -1,0 +1,1 @@
+"""The development inbox, as a real process with real clients."""
