@@ -1,12 +1,12 @@
 """`dragoman client …`: OAuth clients."""
 
-from typing import TextIO, get_args
+from typing import BinaryIO, get_args
 
 import click
 from pydantic import SecretStr
 
 from cli.operator import ask
-from cli.output import show, table
+from cli.output import read_line, show, table
 from shared.contracts.token import Client, CreateClient, Grant, ListClients, RotateClientSecret
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -32,7 +32,9 @@ def client() -> None:
 @click.option("--scope", "scopes", multiple=True, help="A scope it may ask for; repeat for several.")
 @click.option("--audience", "audiences", multiple=True, help="Who its tokens are for; the platform itself by default.")
 @click.option(
-    "--secret-file", type=click.File(), help="Bring a secret along, in a file (- for standard input); else generated."
+    "--secret-file",
+    type=click.File("rb"),
+    help="Bring a secret along, in a file (- for standard input); else generated.",
 )
 @JSON
 def create(
@@ -41,11 +43,11 @@ def create(
     grants: tuple[Grant, ...],
     scopes: tuple[str, ...],
     audiences: tuple[str, ...],
-    secret_file: TextIO | None,
+    secret_file: BinaryIO | None,
     as_json: bool,  # noqa: FBT001 - click passes options by name
 ) -> None:
     """Register a client and print its secret, this once."""
-    secret = SecretStr(secret_file.read().rstrip("\r\n")) if secret_file else None
+    secret = SecretStr(read_line(secret_file)) if secret_file else None
     created = ask(
         CreateClient(
             client_id=client_id,
@@ -61,7 +63,13 @@ def create(
 
 @client.command("rotate-secret")
 @click.argument("client_id")
-@click.option("--overlap", default=86400, show_default=True, help="Seconds for which the old secret still works.")
+@click.option(
+    "--overlap",
+    default=86400,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Seconds for which the old secret still works.",
+)
 @JSON
 def rotate_secret(client_id: str, overlap: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Give a client a second secret, and the first one an end."""

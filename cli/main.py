@@ -1,15 +1,13 @@
 """The `dragoman` command."""
 
-import asyncio
+from importlib import import_module
 
-import asyncpg
 import click
 
 from cli import components
 from cli.clients import client
 from cli.output import show
 from cli.users import user
-from shared.postgres.migrate import migrate as migrate_schemas
 from shared.process import load_settings, run
 from shared.settings import describe, environment
 
@@ -71,13 +69,8 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
     DRAGOMAN_POSTGRES_URL names the database and a role that may create schemas and roles. A service whose own
     DRAGOMAN_<SERVICE>_POSTGRES_URL is set too gets a role of its own, limited to its schema.
     """
-    given = components.postgres_urls(environment())
-    if given.owner is None:
-        raise click.ClickException("DRAGOMAN_POSTGRES_URL is not set")
-    try:
-        revisions = asyncio.run(migrate_schemas(given.owner, components.schemas(given.services)))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise click.ClickException(f"the database cannot be migrated: {error}") from None
+    migrations = import_module("cli.migrations")  # only now: see there
+    revisions = migrations.migrate_all(components.postgres_urls(environment()))
     show(revisions, [f"{schema:<10}{revision}" for schema, revision in revisions.items()], as_json=as_json)
 
 

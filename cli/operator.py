@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar, TypeVar
 
 import click
+from pydantic_core import PydanticSerializationError
 
 from shared import context
 from shared.bus.messages import Call, Reply
@@ -18,7 +19,7 @@ from shared.telemetry import Telemetry, configure_logging
 
 R = TypeVar("R", bound=Reply)
 
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS = 4.0
 _CALL_SECONDS = 10.0
 
 
@@ -54,8 +55,8 @@ def ask(call: Call[R]) -> R:
     try:
         return asyncio.run(one_call())
     except Error as error:
-        reasons = error.detail.get("reasons")
-        why = f" ({', '.join(reasons)})" if reasons else ""
-        raise click.ClickException(error.message + why) from None
+        raise click.ClickException(error.message) from None
+    except PydanticSerializationError:  # bytes that the shell passed on as they are
+        raise click.ClickException("an argument is not UTF-8 text") from None
     except SettingsError as error:
         raise click.ClickException(str(error)) from None

@@ -1,10 +1,18 @@
-"""What the command prints: text for people, or one JSON document with `--json`."""
+"""What the command reads from files, and prints: text for people, or one JSON document with `--json`."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
+
+
+def read_line(file: BinaryIO) -> str:
+    """What is in `file` without the line's end. Raises `click.ClickException` unless it is UTF-8."""
+    try:
+        return file.read().decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file.name} is not UTF-8 text") from None
 
 
 def show(document: Any, lines: Sequence[str], *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """`dragoman user …`: users."""
 
-from typing import TextIO
+from typing import BinaryIO
 from uuid import UUID
 
 import click
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from cli.clients import JSON
 from cli.operator import ask
-from cli.output import show, table
+from cli.output import read_line, show, table
 from shared.contracts.identity import CreateUser, ListUsers, SuspendUser, User
 
 
@@ -22,8 +22,8 @@ def user() -> None:
 @click.option("--phone", help="With country code, or as dialled in the default region.")
 @click.option("--username")
 @click.option("--password", help="Visible to others on this machine; better --password-file.")
-@click.option("--password-file", type=click.File(), help="A file that holds the password (- for standard input).")
-@click.option("--password-hash-file", type=click.File(), help="A file that holds a hash brought from elsewhere.")
+@click.option("--password-file", type=click.File("rb"), help="A file that holds the password (- for standard input).")
+@click.option("--password-hash-file", type=click.File("rb"), help="A file that holds a hash brought from elsewhere.")
 @click.option("--must-change-password", is_flag=True, help="Admit nobody until the password is changed.")
 @click.option("--skip-policy", is_flag=True, help="Take the password even if the policy would refuse it.")
 @JSON
@@ -32,16 +32,18 @@ def create(
     phone: str | None,
     username: str | None,
     password: str | None,
-    password_file: TextIO | None,
-    password_hash_file: TextIO | None,
+    password_file: BinaryIO | None,
+    password_hash_file: BinaryIO | None,
     must_change_password: bool,  # noqa: FBT001 - click passes options by name
     skip_policy: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Create a user, named by at least one of --email, --phone and --username."""
     if password_file:
-        password = password_file.read().rstrip("\r\n")
-    password_hash = password_hash_file.read().strip() if password_hash_file else None
+        if password is not None:
+            raise click.UsageError("--password and --password-file exclude each other.")
+        password = read_line(password_file)
+    password_hash = read_line(password_hash_file).strip() if password_hash_file else None
     created = ask(
         CreateUser(
             email=email,
@@ -65,7 +67,7 @@ def suspend(identifier: str, as_json: bool) -> None:  # noqa: FBT001 - click pas
 
 
 @user.command("list")
-@click.option("--limit", default=1000, show_default=True, help="Users at most.")
+@click.option("--limit", default=1000, type=click.IntRange(min=1), show_default=True, help="Users at most.")
 @JSON
 def list_users(limit: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List the users, in order of creation."""

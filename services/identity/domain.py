@@ -14,6 +14,7 @@ from shared.errors import Error, ErrorCode
 Kind = Literal["id", "email", "phone", "username"]
 
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_LETTER = re.compile(r"[a-z]")
 _PHONE_LIKE = re.compile(r"\+?[0-9][0-9 ()./-]{4,30}")
 _LONGEST = 320
 
@@ -52,19 +53,21 @@ def phone(text: str, default_region: str) -> Identifier:
         number = phonenumbers.parse(text, default_region)
     except phonenumbers.NumberParseException:
         raise _invalid("phone", "not a phone number") from None
-    if not phonenumbers.is_possible_number(number):
+    # A number without its area code is "possible" too, but another one in each town.
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise _invalid("phone", "not a phone number")
     return Identifier("phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 def username(text: str) -> Identifier:
-    """The username in lower case: letters, digits, dot, dash and underscore, up to 64, never all digits.
+    """The username in lower case: letters, digits, dot, dash and underscore, up to 64, at least one letter.
 
-    All digits would be a phone number, and a UUID an id. Raises `invalid_request` with `detail.field` "username".
+    Without a letter it could be a phone number, and a UUID is an id. Raises `invalid_request` with `detail.field`
+    "username".
     """
     folded = unicodedata.normalize("NFKC", text.strip()).lower()
-    if not _USERNAME.fullmatch(folded) or folded.isdigit() or _as_uuid(folded):
-        raise _invalid("username", "not a username: 1 to 64 of a-z, 0-9, dot, dash, underscore, and not digits alone")
+    if not _USERNAME.fullmatch(folded) or not _LETTER.search(folded) or _as_uuid(folded):
+        raise _invalid("username", "not a username: 1 to 64 of a-z, 0-9, dot, dash, underscore, one of them a letter")
     return Identifier("username", folded)
 
 

@@ -38,6 +38,8 @@ class IdentityService:
         is, and a password is verified for users who do not exist too, against a dummy hash.
         """
         identifier = domain.identifier(call.identifier, self._settings.default_region)
+        if identifier is not None and identifier.kind == "id":
+            identifier = None  # a name for operators: every token shows it, and no limit counts by it
         user = await self._users.find(identifier) if identifier is not None else None
         secret = call.secret.get_secret_value()
         if await self._is_live_code(identifier, user, secret):
@@ -113,10 +115,7 @@ class IdentityService:
         than a user whose password is missing.
         """
         identifiers = self._identifiers(call)
-        existing = await self._users.find(identifiers[0])
-        if existing is not None and not call.replace:
-            kind = identifiers[0].kind
-            raise Error(ErrorCode.CONFLICT, f"the {kind} is taken", detail={"field": kind})
+        existing = await self._replaceable(identifiers, replace=call.replace)
         now = self._clock.now()
         user = User(
             id=existing.id if existing else self._entropy.uuid(),
@@ -128,8 +127,18 @@ class IdentityService:
         if existing is None:
             return await self._users.insert(user, contract.UserCreated(user_id=user.id, created_at=now))
         changed = call.password is not None or call.password_hash is not None
+        now = self._clock.now()  # only now: until here the old password was right
         events: list[Event] = [contract.PasswordChanged(user_id=user.id, changed_at=now)] if changed else []
         return await self._users.replace(user, now, *events)
+
+    async def _replaceable(self, identifiers: list[Identifier], *, replace: bool) -> User | None:
+        """The user to replace. Raises `conflict` for an identifier of anybody else, before a password is set."""
+        existing = await self._users.find(identifiers[0]) if replace else None
+        for identifier in identifiers:
+            holder = await self._users.find(identifier)
+            if holder is not None and (existing is None or holder.id != existing.id):
+                raise Error(ErrorCode.CONFLICT, f"the {identifier.kind} is taken", detail={"field": identifier.kind})
+        return existing
 
     async def _set_password(self, call: contract.CreateUser, user_id: UUID, identifiers: list[Identifier]) -> None:
         if call.password is not None:

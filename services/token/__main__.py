@@ -43,12 +43,13 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         sessions = SessionRepository(database, outbox, Inbox("token"))
         clients = ClientRepository(database)
         wrapper = KeyWrapper(decode_key(settings.wrapping_key), kit.entropy)
+        keys = KeyRing(KeyRepository(database, wrapper), kit.clock)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         service = TokenService(
             settings=settings,
             clients=clients,
             sessions=sessions,
-            keys=KeyRing(KeyRepository(database, wrapper), kit.clock),
+            keys=keys,
             authentication=ClientAuthentication(clients, pool, kit.clock, kit.entropy),
             refresh_tokens=RefreshTokens(decode_key(settings.refresh_key)),
             pool=pool,
@@ -70,6 +71,7 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         bus.subscribe({UserSuspended: service.on_user_suspended, PasswordChanged: service.on_password_changed})
         relay = OutboxRelay("token", database, bus, outbox, kit.clock, kit.telemetry)
         kit.health.add("postgres", lambda: database.check_writable("token"))
+        kit.health.add("signing_key", keys.check)
         async with (
             background(
                 asyncio.create_task(relay.run()),

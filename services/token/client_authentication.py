@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+from weakref import WeakValueDictionary
 
 from services.token.domain import clients
 from services.token.domain.clients import ClientSecret, OAuthClient
@@ -30,6 +31,7 @@ class ClientAuthentication:
         self._clock = clock
         self._key = entropy.token_bytes(32)
         self._verified: dict[tuple[str, bytes], float] = {}
+        self._checking: WeakValueDictionary[tuple[str, bytes], asyncio.Lock] = WeakValueDictionary()
 
     async def authenticate(self, proof: ClientProof, grant: Grant) -> OAuthClient:
         """The client that `proof` proves, when it may use `grant`.
@@ -61,16 +63,18 @@ class ClientAuthentication:
         return False
 
     async def _matches_brought(self, presented: str, digest: str) -> bool:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         key = (digest, hmac.digest(self._key, presented.encode(), hashlib.sha256))
-        if self._verified.get(key, 0.0) > now:
-            return True
-        matches = await self._pool.run(clients.matches_brought, presented, digest)
-        if matches:
-            if len(self._verified) >= _REMEMBERED_AT_MOST:
-                self._verified.clear()
-            self._verified[key] = now + _REMEMBERED_SECONDS
-        return matches
+        # One of those who bring the same secret at once hashes it, the others find it verified.
+        async with self._checking.setdefault(key, asyncio.Lock()):
+            if self._verified.get(key, 0.0) > loop.time():
+                return True
+            matches = await self._pool.run(clients.matches_brought, presented, digest)
+            if matches:
+                if len(self._verified) >= _REMEMBERED_AT_MOST:
+                    self._verified.clear()
+                self._verified[key] = loop.time() + _REMEMBERED_SECONDS
+            return matches
 
 
 def _invalid_client(reason: str) -> Error:

@@ -18,12 +18,14 @@ _KEEP_EXPIRED = timedelta(days=1)
 async def keep_house(sessions: SessionRepository, relay: OutboxRelay, clock: Clock, telemetry: Telemetry) -> None:
     """Delete expired sessions and remembered events until cancelled."""
     while True:
+        deleted = 0
         try:
             await relay.forget_handled()
             deleted = await sessions.delete_expired(clock.now() - _KEEP_EXPIRED, _BATCH)
             if deleted:
                 telemetry.log.info("expired sessions deleted", count=deleted)
         except Error as error:
-            deleted = 0
             telemetry.log.warning("housekeeping waits", reason=error.message)
+        except Exception:
+            telemetry.log.exception("housekeeping failed")
         await asyncio.sleep(1.0 if deleted == _BATCH else _PAUSE_SECONDS)

@@ -21,6 +21,10 @@ class KeyRing:
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 
+    async def check(self) -> None:
+        """Raise what keeps this replica from signing."""
+        await self._refresh()
+
     async def active(self) -> SigningKey:
         """The key to sign with."""
         await self._refresh()

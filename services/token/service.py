@@ -24,6 +24,9 @@ from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
 from shared.hashing import HashPool
 
+_LONGEST_OVERLAP = 366 * 86_400
+"""Seconds; a secret that shall live longer was not meant to be rotated."""
+
 
 @dataclass(frozen=True)
 class TokenService:
@@ -158,9 +161,13 @@ class TokenService:
 
     async def rotate_client_secret(self, call: contract.RotateClientSecret) -> Client:
         """Give a client a second secret and the first one an end."""
+        if not 0 <= call.overlap <= _LONGEST_OVERLAP:
+            raise Error(
+                ErrorCode.INVALID_REQUEST, "the overlap is from 0 seconds to 366 days", detail={"field": "overlap"}
+            )
         secret, shown = await self._new_secret(None)
         now = self.clock.now()
-        await self.clients.rotate_secret(call.client_id, secret, now + timedelta(seconds=max(0, call.overlap)))
+        await self.clients.rotate_secret(call.client_id, secret, now + timedelta(seconds=call.overlap))
         client = await self.clients.find(call.client_id, now)
         if client is None:
             raise Error(ErrorCode.NOT_FOUND, "there is no such client")
@@ -169,6 +176,10 @@ class TokenService:
     async def _new_secret(self, brought: SecretStr | None) -> tuple[ClientSecret, str | None]:
         secret_id, now = self.entropy.uuid(), self.clock.now()
         if brought is not None:
+            if not brought.get_secret_value():
+                raise Error(
+                    ErrorCode.INVALID_REQUEST, "an empty secret opens nothing", detail={"field": "client_secret"}
+                )
             digest = await self.pool.run(clients.digest_brought, brought.get_secret_value())
             return ClientSecret(secret_id, "argon2id", digest, now, None), None
         generated = clients.generate_secret(self.entropy)
@@ -181,7 +192,9 @@ class TokenService:
     async def on_user_suspended(self, event: UserSuspended, delivery: Delivery) -> None:
         """End all sessions of a suspended user."""
         now = self.clock.now()
-        await self.sessions.end_all_of_user(delivery.id, event.user_id, event.suspended_at, now, "user_suspended")
+        # Up to this moment, since by our clock a session may be younger than by the clock of identity.
+        before = max(event.suspended_at, now)
+        await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_suspended")
 
     async def on_password_changed(self, event: PasswordChanged, delivery: Delivery) -> None:
         """End the sessions that the old password began (user-pains row 34)."""

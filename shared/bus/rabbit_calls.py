@@ -98,6 +98,12 @@ class CallClient:
             pending.future.cancel()
 
     async def _publish(self, exchange: AbstractExchange, call_id: str, frame: RequestFrame) -> None:
+        headers: HeadersType = {
+            "request-id": frame.request_id,
+            "budget": frame.budget,
+            # A whole number: a float travels with 24 bits (pamqp), in which a time of our days is off by a minute.
+            "sent-at-ms": round(frame.sent_at * 1000),
+        }
         message = Message(
             frame.body,
             content_type="application/json",
@@ -107,7 +113,7 @@ class CallClient:
             reply_to=REPLY_TO,
             expiration=frame.budget,
             delivery_mode=DeliveryMode.NOT_PERSISTENT,
-            headers={"request-id": frame.request_id, "budget": frame.budget, "sent-at": frame.sent_at},
+            headers=headers,
         )
         try:
             await exchange.publish(message, frame.subject, mandatory=True)
@@ -239,7 +245,7 @@ class CallServer:
                 caller=message.app_id or "",
                 request_id=_text(message.headers, "request-id"),
                 budget=_number(message.headers, "budget"),
-                sent_at=_number(message.headers, "sent-at"),
+                sent_at=_number(message.headers, "sent-at-ms") / 1000,
                 redelivered=bool(message.redelivered),
             )
         )

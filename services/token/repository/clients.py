@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from services.token.domain.clients import ClientSecret, OAuthClient
+from services.token.domain.clients import ClientSecret, OAuthClient, may_be_client_id
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
@@ -26,6 +26,7 @@ _INSERT_SECRET = """
     INSERT INTO token.client_secrets (id, client_id, kind, digest, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6)
 """
+_LOCK = "SELECT 1 FROM token.clients WHERE client_id = $1 FOR UPDATE"
 _END_OLD_SECRETS = """
     UPDATE token.client_secrets SET expires_at = least(coalesce(expires_at, $2), $2) WHERE client_id = $1
 """
@@ -43,6 +44,8 @@ class ClientRepository:
 
     async def find(self, client_id: str, now: datetime) -> OAuthClient | None:
         """The client with its secrets that are live `now`, None without one."""
+        if not may_be_client_id(client_id):
+            return None
         return next(_clients(await self._database.fetch(_FIND, now, client_id)), None)
 
     async def all(self, now: datetime) -> list[OAuthClient]:
@@ -76,7 +79,7 @@ class ClientRepository:
         """
         async with self._database.transaction() as connection:
             # The row lock keeps two rotations at once from leaving three secrets.
-            if not await connection.fetchval("SELECT 1 FROM token.clients WHERE client_id = $1 FOR UPDATE", client_id):
+            if not (may_be_client_id(client_id) and await connection.fetchval(_LOCK, client_id)):
                 raise Error(ErrorCode.NOT_FOUND, "there is no such client")
             await connection.execute(_DROP_ALL_BUT_NEWEST, client_id)
             await connection.execute(_END_OLD_SECRETS, client_id, old_until)

@@ -1,0 +1,123 @@
+"""Operators' work over the bus: clients and users, for people and for programs."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import broker_url
+from tests.integration.cli.conftest import Command, Ended
+
+PASSWORD = b"a sentence nobody else would choose\n"
+
+
+def failed(ended: Ended, reason: str) -> bool:
+    """Whether the command ended with status 1 and one line that says why, and printed nothing else."""
+    return (ended.status, ended.out, ended.err) == (1, "", f"Error: {reason}\n")
+
+
+async def test_clients(dragoman: Command) -> None:
+    """A client is created with a secret that is shown this once, re-keyed and listed."""
+    created = await dragoman("client", "create", "web", "--scope", "read", "--scope", "write")
+    lines = dict(line.split(maxsplit=1) for line in created.out.splitlines()[:2])
+    assert (created.status, created.err, lines["client_id"]) == (0, "", "web")
+    assert lines["client_secret"].startswith("dragoman_cs_")
+    assert created.out.count(lines["client_secret"]) == 1
+    rotated = (await dragoman("client", "rotate-secret", "web", "--overlap", "60", "--json")).json()
+    assert rotated["client_secret"] != lines["client_secret"]
+    assert len(rotated["secrets"]) == 2
+    listed, table = await dragoman("client", "list", "--json"), await dragoman("client", "list")
+    (client,) = listed.json()
+    assert (client["client_id"], client["scopes"], len(client["secrets"])) == ("web", ["read", "write"], 2)
+    assert client["grants"] == ["client_credentials", "refresh_token"]
+    assert table.out.splitlines()[1].split() == ["web", "client_credentials", "refresh_token", "read", "write", "2"]
+    for secret in (lines["client_secret"], rotated["client_secret"]):
+        assert secret not in listed.out + table.out
+
+
+async def test_client_with_a_secret_of_its_own(dragoman: Command, tmp_path: Path) -> None:
+    """A secret brought along is read from a file or from standard input and not repeated."""
+    (tmp_path / "secret").write_text("456789\n")
+    from_file = await dragoman("client", "create", "abc123", "--secret-file", str(tmp_path / "secret"), "--json")
+    from_input = await dragoman("client", "create", "abc124", "--secret-file", "-", given=b"456789\n")
+    assert from_file.json()["client_secret"] is None
+    assert from_input.out == "client_id      abc124\n"
+
+
+async def test_refused_client_commands(dragoman: Command) -> None:
+    """What cannot be done ends with status 1 and one line that says why."""
+    await dragoman("client", "create", "web")
+    assert failed(await dragoman("client", "create", "web"), "the client id is taken")
+    assert failed(await dragoman("client", "rotate-secret", "nobody"), "there is no such client")
+    assert failed(await dragoman("client", "create", os.fsdecode(b"\xff")), "an argument is not UTF-8 text")
+    ended = await dragoman("client", "create", "x", "--secret-file", "-", given=b"\n")
+    assert failed(ended, "an empty secret opens nothing")
+    ended = await dragoman("client", "create", "not a client id")
+    assert failed(ended, "a client id is 1 to 100 of A-Z, a-z, 0-9, dot, dash, underscore, tilde, and not a UUID")
+
+
+async def test_users(dragoman: Command) -> None:
+    """A user is created, suspended by any name and listed."""
+    created = (
+        await dragoman(
+            *("user", "create", "--email", "Someone@Example.com", "--username", "someone", "--json"),
+            *("--password-file", "-"),
+            given=PASSWORD,
+        )
+    ).json()
+    assert (created["email"], created["state"]) == ("someone@example.com", "active")
+    suspended = await dragoman("user", "suspend", "SOMEONE@example.com")
+    assert suspended.status == 0
+    assert "suspended" in suspended.out
+    assert (await dragoman("user", "create", "--username", "other")).status == 0
+    listed, table = await dragoman("user", "list", "--json"), await dragoman("user", "list")
+    first = await dragoman("user", "list", "--json", "--limit", "1")
+    assert [user["username"] for user in listed.json()] == ["someone", "other"]
+    assert first.json() == listed.json()[:1]
+    assert listed.json()[0]["state"] == "suspended"
+    assert table.out.splitlines()[1].split() == [created["id"], "someone@example.com", "someone", "suspended"]
+
+
+async def test_refused_user_commands(dragoman: Command) -> None:
+    """A weak password says everything that is wrong with it; the others say what is missing or taken."""
+    weak = await dragoman("user", "create", "--username", "someone", "--password-file", "-", given=b"someone1\n")
+    assert failed(weak, "the password is too_short, context")
+    ended = await dragoman("user", "create")
+    assert failed(ended, "a user needs an e-mail address, a phone number or a username")
+    assert failed(await dragoman("user", "create", "--phone", "12"), "not a phone number")
+    assert failed(await dragoman("user", "suspend", "nobody"), "nobody has that identifier")
+
+
+async def test_nobody_there(rabbitmq_url: str) -> None:
+    """While the service is down the command says so at once."""
+    dragoman = Command({"DRAGOMAN_RABBITMQ_URL": broker_url(rabbitmq_url, "operator")})
+    assert failed(await dragoman("client", "list"), "nobody serves token")
+    assert failed(await dragoman("user", "suspend", "x"), "nobody serves identity")
+
+
+async def test_broker_away() -> None:
+    """Without a broker the command says so within six seconds."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    ended = await Command({"DRAGOMAN_RABBITMQ_URL": "amqp://u:hidden@127.0.0.1:1/"})("client", "list")
+    assert loop.time() - started < 6
+    assert failed(ended, "the broker cannot be reached")
+
+
+async def test_wrong_settings() -> None:
+    """A missing URL, and a setting that does not exist, are named."""
+    unset = await Command({})("user", "list")
+    unknown = await Command({"DRAGOMAN_RABBITMQ_URL": "amqp://x", "DRAGOMAN_OPERATOR_URL": "x"})("user", "list")
+    assert (unset.status, unknown.status) == (1, 1)
+    assert "DRAGOMAN_RABBITMQ_URL: field required" in unset.err
+    assert "DRAGOMAN_OPERATOR_URL is not a setting" in unknown.err
+
+
+def test_installed_command() -> None:
+    """The installed script ends with the command's status and its message, without a traceback."""
+    dragoman = Path(sys.executable).parent / "dragoman"
+    ended = subprocess.run([dragoman, "user", "list"], env={}, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: operator: ")
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,1 @@
+"""`token` on real servers."""
