@@ -28,7 +28,7 @@ migrate: bootstrap ## Bring the database up to date
 
 .PHONY: test
 test: bootstrap ## Run all tests; it sets up the servers they need
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom

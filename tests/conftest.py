@@ -137,7 +137,7 @@ def rabbitmq_url(server_urls: ServerUrls, worker: str) -> Iterator[str]:
     parts = urlsplit(server_urls.rabbitmq)
     url = urlunsplit(parts._replace(path=f"/test_{worker}"))
     yield url
-    asyncio.run(_clear_vhost(url))
+    asyncio.run(clear_vhost(url))
 
 
 def broker_url(rabbitmq_url: str, component: str) -> str:
@@ -146,7 +146,7 @@ def broker_url(rabbitmq_url: str, component: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{component}:{PASSWORD}@{parts.hostname}:{parts.port}"))
 
 
-async def _clear_vhost(url: str) -> None:
+async def clear_vhost(url: str) -> None:
     connection = await aio_pika.connect(url)
     async with connection:
         for service in permissions.SERVICES:

@@ -175,6 +175,12 @@ class Platform:
             replica.process.kill()
 
     @property
+    def refusals(self) -> list[str]:
+        """Why the gateway has answered 500 or 503, to be read when a test fails."""
+        lines = [line for replica in self.every if replica.name in ("gateway", "all") for line in replica.lines()]
+        return [json.dumps(line) for line in lines if line.get("status", 200) >= 500]
+
+    @property
     def url(self) -> str:
         """Where clients reach the gateway that was started last."""
         gateway = next(replica for replica in reversed(self.every) if replica.name in ("gateway", "all"))

@@ -141,6 +141,7 @@ class Load:
     async def __aenter__(self) -> Self:
         """Begin."""
         self._over = asyncio.Event()
+        self._asked_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._go_on())
         return self
 
@@ -158,6 +159,15 @@ class Load:
 
         await eventually(reached, seconds, f"{number} more answers")
 
+    async def stuck(self, seconds: float = 0.2) -> None:
+        """Return once an answer has been awaited for so long."""
+        loop = asyncio.get_running_loop()
+
+        async def is_stuck() -> bool | None:
+            return True if loop.time() - self._asked_at > seconds else None
+
+        await eventually(is_stuck, 10.0, "a request waits")
+
     @property
     def statuses(self) -> set[int]:
         """Every status there was."""
@@ -165,5 +175,6 @@ class Load:
 
     async def _go_on(self) -> None:
         while not self._over.is_set():
+            self._asked_at = asyncio.get_running_loop().time()
             self.answers.append(await self.ask())
             await asyncio.sleep(_PACE_SECONDS)  # the load is meant to be light

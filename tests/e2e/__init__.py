@@ -1,0 +1,1 @@
+"""The five components as real processes on real servers."""
