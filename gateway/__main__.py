@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from gateway.app import build_app
+from gateway.app import build_app, build_runner
 from gateway.settings import GatewaySettings
 from shared.process import Component, Kit, run
 
@@ -14,8 +14,7 @@ from shared.process import Component, Kit, run
 async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[None]:
     """Run the gateway while inside; leaving it answers the requests in hand before the bus closes."""
     async with kit.bus(settings) as bus:
-        app = build_app(settings, bus, kit)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
+        runner = build_runner(build_app(settings, bus, kit), settings)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()

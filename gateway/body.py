@@ -1,11 +1,14 @@
 """Request bodies, read strictly: whatever is odd about one is refused before anybody acts on it."""
 
+import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from shared import context
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -15,7 +18,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class BodyError(Exception):
-    """The body cannot be read. `status` is 400, 413 or 415; the reason is safe to show."""
+    """The body cannot be read. `status` is 400, 408, 413 or 415; the reason is safe to show."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -27,18 +30,24 @@ async def read_fields(request: web.Request) -> dict[str, Any]:
     """The fields of a JSON object or a form, by the Content-Type; without one the body is JSON.
 
     A form that begins with a brace is read as JSON: curl labels `--data '{…}'` a form, and no form begins so.
-    Raises `BodyError` for: another media type or charset, more than 64 KiB, not UTF-8, not an object, a repeated key,
-    nesting past what the parser follows, NaN and Infinity, and any string with a NUL or a lone surrogate.
+    Raises `BodyError` for: another media type or charset, a compressed body, one that does not arrive in the request's
+    time, more than 64 KiB, not UTF-8, not an object, a repeated key, nesting past what the parser follows, NaN and
+    Infinity, and any string with a NUL or a lone surrogate.
     """
     media_type = request.content_type if "Content-Type" in request.headers else _JSON
     charset = (request.charset or "utf-8").lower()
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BodyError(415, "The body must not be compressed")
     if media_type not in (_JSON, _FORM) or charset not in ("utf-8", "utf8", "us-ascii"):
         raise BodyError(415, "The body must be JSON or a form, in UTF-8")
     try:
-        raw = await request.read()
+        async with asyncio.timeout(context.remaining()):
+            raw = await request.read()
+    except TimeoutError:
+        raise BodyError(408, "The body did not arrive in time") from None
     except HTTPRequestEntityTooLarge:
         raise BodyError(413, "The body is larger than 64 KiB") from None
-    except (web.RequestPayloadError, ValueError, EOFError):
+    except (web.RequestPayloadError, ConnectionError, ValueError, EOFError):  # broken, or broken off
         raise BodyError(400, "The body cannot be read") from None
     try:
         text = raw.decode("utf-8")

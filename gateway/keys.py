@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.bus.bus import Bus
 from shared.contracts.token import GetKeys
-from shared.errors import Error
+from shared.errors import Error, unavailable
 from shared.telemetry import Telemetry
 
 _FRESH_SECONDS = 15.0
@@ -29,23 +29,35 @@ class PublicKeys:
 
         Raises `unavailable` when there have never been any, or only ones that are too old.
         """
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._fetched_at < newer_than:
+        asked_at = asyncio.get_running_loop().time()
+        if asked_at - self._fetched_at < newer_than:
             return self._keys
         async with self._lock:
-            now = loop.time()
             # Whoever waited for the lock takes what the one before it got; a failed fetch is not repeated at once.
-            if now - self._fetched_at < newer_than or (self._keys and now - self._tried_at < _BETWEEN_FETCHES_SECONDS):
+            if self._age() < newer_than or (self._keys and self._idle() < _BETWEEN_FETCHES_SECONDS):
                 return self._keys
-            self._tried_at = now
-            try:
-                self._keys = (await self._bus.call(GetKeys())).keys
-                self._fetched_at = loop.time()
-            except Error as error:
-                if now - self._fetched_at > _STALE_SECONDS:
-                    raise
-                self._telemetry.log.warning("keys are stale", reason=error.message)
-            return self._keys
+            if self._tried_at >= asked_at:
+                raise unavailable("the keys could not be fetched")
+            return await self._fetch()
+
+    async def _fetch(self) -> list[dict[str, Any]]:
+        try:
+            self._keys = (await self._bus.call(GetKeys())).keys
+            self._fetched_at = asyncio.get_running_loop().time()
+        except Error as error:
+            if self._age() > _STALE_SECONDS:
+                self._keys = []
+                raise
+            self._telemetry.log.warning("keys are stale", reason=error.message)
+        finally:
+            self._tried_at = asyncio.get_running_loop().time()
+        return self._keys
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._fetched_at
+
+    def _idle(self) -> float:
+        return asyncio.get_running_loop().time() - self._tried_at
 
     async def find(self, kid: str) -> dict[str, Any] | None:
         """The key called `kid`, None without one; an unknown one is looked up anew, but seldom (user-pains row 8)."""

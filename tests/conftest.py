@@ -147,6 +147,7 @@ def broker_url(rabbitmq_url: str, component: str) -> str:
 
 
 async def clear_vhost(url: str) -> None:
+    """Delete every queue that the contracts name."""
     connection = await aio_pika.connect(url)
     async with connection:
         for service in permissions.SERVICES:

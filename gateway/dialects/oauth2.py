@@ -121,6 +121,7 @@ _FAILURES = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "invalid_request",
     413: "invalid_request",
     415: "invalid_request",
     429: "temporarily_unavailable",
@@ -183,18 +184,17 @@ class OAuth2:
         except ValidationError as error:
             names = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
             return _invalid_request(f"Not a string: {names}")
-        client_id, client_secret = _client_credentials(request, fields)
-        proof: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret, "scope": fields.scope}
         call: GrantClientCredentials | GrantPassword | GrantRefreshToken
         match fields.grant_type:
             case None:
                 return _invalid_request("Invalid grant_type parameter or parameter missing")
             case "client_credentials":
-                call = GrantClientCredentials(**proof)
+                call = GrantClientCredentials(**_proof(request, fields))
             case "password":
+                proof = _proof(request, fields)
                 call = GrantPassword(**proof, username=fields.username, password=fields.password)
             case "refresh_token":
-                call = GrantRefreshToken(**proof, refresh_token=fields.refresh_token)
+                call = GrantRefreshToken(**_proof(request, fields), refresh_token=fields.refresh_token)
             case _:
                 return _error(400, "unsupported_grant_type", "The grant type is not supported")
         return token_response(await self._gateway.bus.call(call))
@@ -281,7 +281,12 @@ def _is_basic(request: web.Request) -> bool:
     return request.headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
 
 
-def _client_credentials(request: web.Request, fields: TokenRequest) -> tuple[str | None, SecretStr | None]:
+def _proof(request: web.Request, fields: TokenRequest) -> dict[str, Any]:
+    client_id, client_secret = client_credentials(request, fields)
+    return {"client_id": client_id, "client_secret": client_secret, "scope": fields.scope}
+
+
+def client_credentials(request: web.Request, fields: TokenRequest) -> tuple[str | None, SecretStr | None]:
     """The client's id and secret, from the header (RFC 6749 §2.3.1) or the body.
 
     Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2).

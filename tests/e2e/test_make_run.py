@@ -16,7 +16,7 @@ from deploy.servers.processes import descendants
 from shared.settings import environment
 from tests.support.platform import ROOT
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(240)
 
 GREETED_SECONDS = 120.0
 # The same program with its data elsewhere: the developer's own may be running.

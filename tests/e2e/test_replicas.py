@@ -9,7 +9,7 @@ from deploy.running.environment import SERVICES
 from tests.support.platform import Platform
 from tests.support.token_api import Load, TokenApi, expect_away
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_killing_one_of_two_replicas_fails_nothing_that_may_be_repeated(

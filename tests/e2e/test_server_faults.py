@@ -19,7 +19,7 @@ from tests.support.platform import Platform
 from tests.support.token_api import Load, TokenApi, expect_away, recovered
 from tests.support.urls import ServerUrls
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(240)
 
 
 class OnItsOwnServers(NamedTuple):

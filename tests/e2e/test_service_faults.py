@@ -8,7 +8,7 @@ import pytest
 from tests.support.platform import Platform
 from tests.support.token_api import Ask, Load, TokenApi, expect_away, recovered
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(180)
 
 NEEDS = {
     "token": {"client_credentials", "password", "refresh"},

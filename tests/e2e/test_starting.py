@@ -11,7 +11,7 @@ from deploy.running.environment import COMPONENTS
 from tests.support.platform import Platform
 from tests.support.token_api import CLIENT, USER, TokenApi, expect_away
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_components_start_in_any_order_before_the_database_is_migrated(

@@ -13,7 +13,7 @@ from tests.support.platform import Platform
 from tests.support.token_api import CLIENT, USER, TokenApi
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(180)
 
 CLIENT_EXAMPLE = """
 {

@@ -24,7 +24,7 @@ from shared.settings import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL_BUT_REDIS = {"DRAGOMAN_POSTGRES_URL": "postgresql://given/", "DRAGOMAN_RABBITMQ_URL": "amqp://given/"}
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("servers")]
+pytestmark = pytest.mark.timeout(240)
 
 
 class Private(NamedTuple):

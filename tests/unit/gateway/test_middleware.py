@@ -1,0 +1,95 @@
+"""Around every request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.body import BodyError
+from gateway.middleware import around_requests, dialect_of
+from shared.entropy import SystemEntropy
+from shared.errors import Error, unavailable
+from shared.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A dialect that says what it was asked to say."""
+
+    name: str
+    prefixes: Sequence[str]
+
+    def routes(self) -> list[web.RouteDef]:
+        """None: the tests bring their own handlers."""
+        return []
+
+    def refuse(self, error: Error, request: web.Request) -> web.Response:
+        """Say the code."""
+        return web.Response(text=f"{self.name} {error.code}", status=503)
+
+    def fail(self, status: int, reason: str, headers: Mapping[str, str]) -> web.Response:
+        """Say the reason."""
+        return web.Response(text=f"{self.name} {reason}", status=status, headers=headers)
+
+
+FIRST, SECOND = Spoken("first", ("/oauth", "/otp")), Spoken("second", ("/api/v2",))
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect"),
+    [
+        ("/oauth", FIRST),
+        ("/oauth/v2/token", FIRST),
+        ("/api/v2", SECOND),
+        ("/api/v2/signin", SECOND),
+        ("/api/v2x", FIRST),
+        ("/api", FIRST),
+        ("/api/v2%2Fsignin", FIRST),
+        ("//api/v2", FIRST),
+        ("/", FIRST),
+        ("", FIRST),
+        ("*", FIRST),
+    ],
+)
+def test_dialect_of(path: str, dialect: Spoken) -> None:
+    """A path belongs to the dialect with its first segments, whole ones, and else to the first dialect."""
+    assert dialect_of(path, [FIRST, SECOND]) is dialect
+
+
+async def _crash(_request: web.Request) -> web.Response:
+    raise RuntimeError("a secret that nobody should read")
+
+
+async def _refuse(_request: web.Request) -> web.Response:
+    raise unavailable("the database is gone")
+
+
+async def _misread(_request: web.Request) -> web.Response:
+    raise BodyError(413, "too large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/otp/crash", 500, "first Something went wrong on our side"),
+        ("GET", "/api/v2/crash", 500, "second Something went wrong on our side"),
+        ("GET", "/api/v2/refuse", 503, "second unavailable"),
+        ("GET", "/api/v2/misread", 413, "second too large"),
+        ("GET", "/api/v2/nothing", 404, "second There is nothing at this path"),
+        ("PUT", "/api/v2/crash", 405, "second This path does not take that method"),
+    ],
+)
+async def test_failures(method: str, path: str, status: int, text: str) -> None:
+    """Whatever fails is told in the dialect of the path, with a request id, and without its cause."""
+    app = web.Application(middlewares=[around_requests([FIRST, SECOND], Telemetry("gateway"), SystemEntropy(), 5.0)])
+    for prefix in ("/otp", "/api/v2"):
+        app.router.add_get(f"{prefix}/crash", _crash)
+        app.router.add_get(f"{prefix}/refuse", _refuse)
+        app.router.add_get(f"{prefix}/misread", _misread)
+    async with TestClient(TestServer(app)) as client, client.request(method, path) as response:
+        assert (response.status, await response.text()) == (status, text)
+        assert response.headers["X-Request-Id"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers.get("Allow") == ("GET,HEAD" if status == 405 else None)
