@@ -61,7 +61,7 @@ make_environment() {
 
 python=$(find_python)
 # The path is part of it because a virtual environment does not survive being moved.
-stamp=$({ pwd; "$python" --version; cat requirements-dev.lock pyproject.toml; } | cksum)
+stamp=$({ pwd; "$python" --version; cat requirements-dev.lock pyproject.toml shared/verifier/pyproject.toml; } | cksum)
 if [ -x .venv/bin/python ] && [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
@@ -72,6 +72,7 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >"$log" 2>&1
 fi
 echo "installing the dependencies"
 quietly .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
-quietly .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+quietly .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation \
+    -e . -e shared/verifier
 [ -x .venv/bin/dragoman ] || fail ".venv/bin/dragoman is missing although the project is installed"
 echo "$stamp" >.venv/stamp

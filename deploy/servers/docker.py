@@ -40,7 +40,7 @@ class Container:
     ready: Callable[[], bool]
 
     def launch(self) -> None:
-        """Starts the container, or takes over the one that an earlier run has left."""
+        """Starts the container, on the data and in the place of one that an earlier run has left."""
         self._compose("up", "--detach", "--no-deps", self.name)
 
     def wait_until_ready(self) -> None:
@@ -61,6 +61,8 @@ class Container:
         self._compose("down", "--volumes")
 
     def _compose(self, *arguments: str) -> str:
+        if shutil.which("docker") is None:
+            raise ServerError(f"docker, which has the data of {self.name}, is not installed")
         result = subprocess.run(
             ["docker", "compose", "--project-name", self.project, "--file", str(COMPOSE_FILE), *arguments],
             check=False,
