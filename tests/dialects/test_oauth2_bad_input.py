@@ -159,7 +159,8 @@ async def test_any_address(platform: Platform, body: dict[str, Any]) -> None:
 
 @bounded
 @given(
-    path=st.text(st.characters(exclude_categories=["Cs"]), max_size=60).map(lambda text: "/" + quote(text)),
+    # Not two slashes in front, which the client would take for a host; test_oauth2_odd_requests sends them raw.
+    path=st.text(st.characters(exclude_categories=["Cs"]), max_size=60).map(lambda text: "/" + quote(text).lstrip("/")),
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]),
 )
 async def test_any_path(platform: Platform, path: str, method: str) -> None:
