@@ -1,7 +1,7 @@
 """The operator's place on the bus: it calls and is never called."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeVar
 
@@ -30,9 +30,9 @@ class OperatorSettings(Settings):
 
 
 @asynccontextmanager
-async def operator_bus() -> AsyncIterator[RabbitBus]:
+async def operator_bus(environ: Mapping[str, str]) -> AsyncIterator[RabbitBus]:
     """The bus, connected. Raises `SettingsError`, or `unavailable` when the broker cannot be reached."""
-    settings = OperatorSettings.load(environment())
+    settings = OperatorSettings.load(environ)
     url = settings.rabbitmq_url.get_secret_value()
     async with RabbitBus(url, "operator", Telemetry("operator"), SystemClock()) as bus:
         try:
@@ -47,7 +47,7 @@ def ask(call: Call[R]) -> R:
     """Make one call; a failure ends the command with its reason and status 1."""
 
     async def one_call() -> R:
-        async with operator_bus() as bus:
+        async with operator_bus(environment()) as bus:
             with context.request(f"cli-{SystemEntropy().token_bytes(8).hex()}", _CALL_SECONDS):
                 return await bus.call(call)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,7 +13,7 @@ from shared.bus.messages import Call
 from shared.contracts.identity import CreateUser
 from shared.contracts.token import CreateClient
 from shared.errors import Error, ErrorCode
-from shared.settings import SettingsError
+from shared.settings import SettingsError, environment
 from shared.telemetry import configure_logging
 
 _SECONDS = 30.0
@@ -39,9 +40,9 @@ def _user(password: str, *, email: str, username: str | None = None) -> CreateUs
     return CreateUser(email=email, username=username, password=SecretStr(password), enforce_policy=False, replace=True)
 
 
-async def load() -> None:
+async def load(environ: Mapping[str, str]) -> None:
     """Load everything, waiting for services that are still starting. Raises the last error after half a minute."""
-    async with operator_bus() as bus, asyncio.timeout(_SECONDS):
+    async with operator_bus(environ) as bus, asyncio.timeout(_SECONDS):
         for call in demo_calls():
             while True:
                 try:
@@ -54,9 +55,15 @@ async def load() -> None:
                     await asyncio.sleep(0.1)
 
 
-if __name__ == "__main__":
+def main(environ: Mapping[str, str]) -> str | None:
+    """Load everything; returns what went wrong, None when nothing did."""
     configure_logging("error")
     try:
-        asyncio.run(load())
+        asyncio.run(load(environ))
     except (Error, SettingsError, TimeoutError) as error:
-        sys.exit(f"the demo data could not be loaded: {error!s}")
+        return f"the demo data could not be loaded: {error!s}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(environment()))

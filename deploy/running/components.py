@@ -39,7 +39,7 @@ class Platform:
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs = logs
         outside = {name: value for name, value in os.environ.items() if not name.startswith("DRAGOMAN_")}
-        self._environment = outside | dict(environment) | {"PYTHONUNBUFFERED": "1"}
+        self.environment = outside | dict(environment) | {"PYTHONUNBUFFERED": "1"}
         self._components: list[Component] = []
 
     def start(self, name: str, command: Sequence[str], readiness: str, again: str) -> None:
@@ -51,14 +51,14 @@ class Platform:
             readiness: URL that answers 200 when it can work.
             again: the shell command that a developer starts it with again.
         """
-        process = ServerProcess(name, command, self._logs / f"{name}.log", environment=self._environment)
+        process = ServerProcess(name, command, self._logs / f"{name}.log", environment=self.environment)
         self._components.append(Component(process, readiness, again))
         process.launch()
 
     def run(self, name: str, command: Sequence[str]) -> None:
         """Runs a command to its end; raises ServerError with the end of its output when it fails."""
         log = self._logs / f"{name}.log"
-        task = ServerProcess(name, command, log, environment=self._environment)
+        task = ServerProcess(name, command, log, environment=self.environment)
         log.unlink(missing_ok=True)
         task.launch()
         try:

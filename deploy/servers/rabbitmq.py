@@ -118,7 +118,9 @@ class RabbitServer(Server):
             "RABBITMQ_LOG_BASE": str(self.directory),
             "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
             "RABBITMQ_NODENAME": kept(self.directory / "node", lambda: f"dragoman-{secrets.token_hex(4)}@localhost"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput -kernel inet_dist_use_interface {127,0,0,1}",
+            # +sbwt none: its schedulers sleep instead of spinning, which on two cores is what others start with.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput -kernel inet_dist_use_interface {127,0,0,1} "
+            "+sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
 

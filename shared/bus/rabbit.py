@@ -20,7 +20,7 @@ from shared.telemetry import Telemetry
 
 _CONNECT_SECONDS = 5.0
 _SETUP_SECONDS = 15.0
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5)
 
 
 class RabbitBus(Bus):
