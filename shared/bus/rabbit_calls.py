@@ -21,6 +21,7 @@ from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.messages import Call
+from shared.bus.rabbit_intake import Intake
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
 
@@ -170,10 +171,9 @@ class CallServer:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._prefetch = prefetch
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._intake = Intake()
         self._in_hand: set[AbstractIncomingMessage] = set()
         self._leaving = False
-        self._stop_consuming: Callable[[], Any] | None = None
         self._channel: AbstractChannel | None = None
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
@@ -192,8 +192,7 @@ class CallServer:
         )
         for key in (*self._dispatcher.calls, topology.probe_key(self._component)):
             await queue.bind(exchange, key)
-        tag = await queue.consume(self._on_message)
-        self._stop_consuming = lambda: queue.cancel(tag)
+        await self._intake.begin(queue, self._on_message)
         return channel
 
     async def drain(self) -> None:
@@ -204,22 +203,13 @@ class CallServer:
         self._leaving = True
         for message in list(self._in_hand):
             await self._reply(message, "held", b"")
-        if self._stop_consuming is not None:
-            await self._stop_consuming()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._intake.drain()
 
     def abandon(self) -> None:
         """Stop working on requests whose channel is gone; the broker gives them to another replica."""
-        self._stop_consuming = None
-        for task in self._tasks:
-            task.cancel()
+        self._intake.abandon()
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection, once for all
             if message.type == "probe":
                 await message.ack()

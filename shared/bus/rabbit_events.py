@@ -1,9 +1,7 @@
 """Events over RabbitMQ: confirmed publishing, at-least-once delivery, retries with back-off, a dead-letter queue."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 from uuid import UUID
 
 from aio_pika import DeliveryMode, ExchangeType, Message
@@ -15,6 +13,7 @@ from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import EventFrame
 from shared.bus.messages import EVENTS
+from shared.bus.rabbit_intake import Intake
 from shared.bus.topology import RetryPolicy
 from shared.errors import unavailable
 from shared.telemetry import Telemetry
@@ -71,9 +70,8 @@ class EventSubscriber:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._retry = retry
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._intake = Intake()
         self._channel: AbstractChannel | None = None
-        self._stop_consuming: Callable[[], Any] | None = None
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
         """Declare the queues and begin to take in.
@@ -115,28 +113,18 @@ class EventSubscriber:
                 topology.events_exchange(event.owner), ExchangeType.TOPIC, durable=True
             )
             await queue.bind(exchange, subject)
-        tag = await queue.consume(self._on_message)
-        self._stop_consuming = lambda: queue.cancel(tag)
+        await self._intake.begin(queue, self._on_message)
         return channel
 
     async def drain(self) -> None:
         """Take no more events and finish those begun; the caller sets the deadline."""
-        if self._stop_consuming is not None:
-            await self._stop_consuming()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._intake.drain()
 
     def abandon(self) -> None:
         """Stop working on events whose channel is gone; the broker delivers them again."""
-        self._stop_consuming = None
-        for task in self._tasks:
-            task.cancel()
+        self._intake.abandon()
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         try:
             await self._take_in(message)
         except BROKER_FAULTS:
