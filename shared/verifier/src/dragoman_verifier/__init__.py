@@ -13,7 +13,7 @@ from dragoman_verifier.errors import (
     VerifierError,
 )
 from dragoman_verifier.health import Health, prometheus
-from dragoman_verifier.revocations import Revocations
+from dragoman_verifier.revocations import Revocations, RevocationSource
 from dragoman_verifier.scopes import check_scopes
 from dragoman_verifier.verifier import ALGORITHMS, Verifier
 
@@ -23,6 +23,7 @@ __all__ = [
     "Health",
     "InsufficientScope",
     "KeysUnavailable",
+    "RevocationSource",
     "Revocations",
     "RevocationsStale",
     "TokenExpired",

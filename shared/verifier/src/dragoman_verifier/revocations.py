@@ -1,12 +1,13 @@
 """What was revoked, and what the owner of a verifier decides about it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from dragoman_verifier.claims import Claims
+from dragoman_verifier.health import FeedState
 from dragoman_verifier.web import Unusable
 
 
@@ -34,6 +35,29 @@ class Revocations:
             raise ValueError("when_stale is either refuse or accept")
         if not self.max_staleness > 0 or not self.startup_timeout >= 0:
             raise ValueError("max_staleness must be positive, startup_timeout not negative")
+
+
+class RevocationSource(Protocol):
+    """Somebody who knows what was revoked by another way than the feed over HTTP."""
+
+    @property
+    def state(self) -> FeedState:
+        """Whether it can be relied upon at this moment."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was last up to date, None before the first time."""
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, None while all is well."""
+
+    @property
+    def revoked(self) -> Sized:
+        """What is revoked now."""
+
+    async def check(self, claims: Claims) -> None:
+        """Raises TokenRevoked, or RevocationsStale when that cannot be told and the owner chose to refuse then."""
 
 
 @dataclass(frozen=True, slots=True)

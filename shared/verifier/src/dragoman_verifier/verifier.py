@@ -3,7 +3,7 @@
 import json
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -17,11 +17,13 @@ from dragoman_verifier.errors import TokenExpired, TokenInvalid
 from dragoman_verifier.feed import Feed
 from dragoman_verifier.health import Health
 from dragoman_verifier.keys import Keys
-from dragoman_verifier.revocations import Revocations
+from dragoman_verifier.revocations import Revocations, RevocationSource
 from dragoman_verifier.web import check_url, fetch
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 """Those that may be pinned: all asymmetric, so that no public key can be used as a secret."""
+
+KeySource = Callable[[], Awaitable[tuple[dict[str, Any], Mapping[str, str]]]]
 
 _LONGEST_TOKEN = 16 << 10
 _TYPES = ("at+jwt", "application/at+jwt")
@@ -36,7 +38,9 @@ class Verifier:
     - `audience`: one name or several, of which a token must carry at least one.
     - `algorithms`: those of ALGORITHMS that may be used.
     - `leeway`: how far clocks may differ, in seconds.
-    - `revocations`: how to follow the issuer's feed; without it a revoked token is accepted until it expires.
+    - `keys`: gives the JWK Set and response headers, for those who have it by another way than HTTP.
+    - `revocations`: how to follow the issuer's feed, or who knows of revocations by another way; without it a revoked
+      token is accepted until it expires.
     - `cache_size`: how many verified tokens are remembered.
     - `min_refresh_interval`: seconds in which the keys are fetched once at most.
     - `max_stale_keys`: seconds for which the last keys serve while the issuer is away.
@@ -55,7 +59,8 @@ class Verifier:
         algorithms: Collection[str] = ALGORITHMS,
         leeway: float = 60.0,
         jwks_url: str | None = None,
-        revocations: Revocations | None = None,
+        keys: KeySource | None = None,
+        revocations: Revocations | RevocationSource | None = None,
         cache_size: int = 10_000,
         min_refresh_interval: float = 10.0,
         max_stale_keys: float = 86_400.0,
@@ -73,12 +78,13 @@ class Verifier:
             raise ValueError(f"algorithms are some of {', '.join(ALGORITHMS)}")
         if min(leeway, cache_size, min_refresh_interval, max_stale_keys) < 0:
             raise ValueError("no duration or size may be negative")
-        feed_urls = (revocations.url, revocations.token_url) if revocations is not None else ()
+        feed_urls = (revocations.url, revocations.token_url) if isinstance(revocations, Revocations) else ()
         for url in (issuer, jwks_url, *feed_urls):
             if url is not None:
                 check_url(url, allow_insecure=allow_insecure)
         self._leeway = leeway
         self._jwks_url = jwks_url
+        self._key_source = keys
         self._revocations = revocations
         self._min_refresh_interval = min_refresh_interval
         self._max_stale_keys = max_stale_keys
@@ -89,7 +95,7 @@ class Verifier:
         self._cache = VerifiedTokens(cache_size)
         self._stack = AsyncExitStack()
         self._keys: Keys | None = None
-        self._feed: Feed | None = None
+        self._feed: RevocationSource | None = None
 
     async def __aenter__(self) -> Self:
         if self._keys is not None:
@@ -104,15 +110,15 @@ class Verifier:
             return await fetch(http, "GET", self._jwks_url or await discovery.endpoint("jwks_uri"))
 
         self._keys = Keys(
-            fetch_keys,
+            self._key_source or fetch_keys,
             self._algorithms,
             min_interval=self._min_refresh_interval,
             max_stale=self._max_stale_keys,
             monotonic=self._monotonic,
         )
         self._stack.push_async_callback(self._keys.close)
-        if self._revocations is not None:
-            self._feed = Feed(
+        if isinstance(self._revocations, Revocations):
+            feed = Feed(
                 http,
                 discovery,
                 self._revocations,
@@ -121,7 +127,10 @@ class Verifier:
                 clock=self._clock,
                 monotonic=self._monotonic,
             )
-            self._stack.push_async_callback(self._feed.close)
+            self._stack.push_async_callback(feed.close)
+            self._feed = feed
+        else:
+            self._feed = self._revocations
         return self
 
     async def __aexit__(self, *exc: object) -> None:
