@@ -8,7 +8,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-a
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: bootstrap
 bootstrap:
@@ -29,6 +29,14 @@ migrate: bootstrap ## Bring the database up to date
 .PHONY: test
 test: bootstrap ## Run all tests; it sets up the servers they need
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: bench-revocation
+bench-revocation: bootstrap ## Measure how soon revoked tokens are refused everywhere
+	@.venv/bin/python -m tests.bench.revocation
+
+.PHONY: bench-rotation
+bench-rotation: bootstrap ## Check that no valid token is refused while signing keys change
+	@.venv/bin/python -m tests.bench.rotation
 
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from cli.operator import ask
 from cli.output import read_line, show, table
-from shared.contracts.token import Client, CreateClient, Grant, ListClients, RotateClientSecret
+from shared.contracts.token import Client, CreateClient, Grant, ListClients, RotateClientSecret, WithdrawClientSecrets
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -74,6 +74,14 @@ def create(
 def rotate_secret(client_id: str, overlap: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Give a client a second secret, and the first one an end."""
     _show_with_secret(ask(RotateClientSecret(client_id=client_id, overlap=overlap)), as_json=as_json)
+
+
+@client.command("withdraw-secrets")
+@click.argument("client_id")
+@JSON
+def withdraw_secrets(client_id: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """End every secret of a client but the newest, at once, and every token that it got so far."""
+    _show_with_secret(ask(WithdrawClientSecrets(client_id=client_id)), as_json=as_json)
 
 
 @client.command("list")

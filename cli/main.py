@@ -6,7 +6,9 @@ import click
 
 from cli import components
 from cli.clients import client
+from cli.keys import keys
 from cli.output import show
+from cli.revoke import revoke
 from cli.users import user
 from shared.process import load_settings, run
 from shared.settings import describe, environment
@@ -75,6 +77,8 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
 
 
 main.add_command(client)
+main.add_command(revoke)
+main.add_command(keys)
 main.add_command(user)
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from pydantic import SecretStr
 from cli.clients import JSON
 from cli.operator import ask
 from cli.output import read_line, show, table
-from shared.contracts.identity import CreateUser, ListUsers, SuspendUser, User
+from shared.contracts.identity import CreateUser, DeleteUser, ListUsers, SuspendUser, User
 
 
 @click.group()
 def user() -> None:
-    """Create, suspend and list users."""
+    """Create, suspend, delete and list users."""
 
 
 @user.command()
@@ -64,6 +64,14 @@ def create(
 def suspend(identifier: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Suspend the user with that id, e-mail address, phone number or username; every session ends."""
     _show(ask(SuspendUser(identifier=identifier)), as_json=as_json)
+
+
+@user.command()
+@click.argument("identifier")
+@JSON
+def delete(identifier: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Delete the user with that id, e-mail address, phone number or username; every session ends."""
+    _show(ask(DeleteUser(identifier=identifier)), as_json=as_json)
 
 
 @user.command("list")

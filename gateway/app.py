@@ -1,33 +1,90 @@
 """Assembly of the HTTP application."""
 
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
 from aiohttp import HttpVersion11, web
+from dragoman_verifier import Verifier
 
 from gateway.bearer import BearerTokens
 from gateway.body import MAX_BODY_BYTES
 from gateway.dialects.dialect import Dialect, Gateway
 from gateway.dialects.oauth2 import OAuth2
+from gateway.feed import FeedEndpoint
+from gateway.forward_auth import ForwardAuth
 from gateway.keys import PublicKeys
-from gateway.middleware import around_requests
+from gateway.middleware import add_headers, around_requests
+from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
+from gateway.wellknown import WellKnown
 from shared.bus.bus import Bus
-from shared.process import Kit
+from shared.process import Kit, background
+from shared.revocations import RevocationStream
+
+_KEYS_SECONDS = 2.0
+"""How old the keys may be by which the gateway itself verifies."""
 
 
-def build_app(settings: GatewaySettings, bus: Bus, kit: Kit) -> web.Application:
-    """The application with every dialect's routes."""
+def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationStream | None = None) -> web.Application:
+    """The application with every dialect's routes; what it needs to run starts and stops with it."""
     keys = PublicKeys(bus, kit.telemetry)
-    bearer = BearerTokens(keys, kit.clock, settings.issuer, settings.audience or settings.issuer)
+    feed = RevocationFeed(
+        bus,
+        stream,
+        kit.clock,
+        kit.telemetry,
+        max_staleness=settings.revocation_staleness_seconds,
+        refuse_when_stale=settings.revocation_when_stale == "refuse",
+    )
+    own_audience = settings.audience or settings.issuer
+    verifier = _verifier(settings, own_audience, keys, feed, kit)
+    bearer = BearerTokens(verifier)
+    audiences = [name.strip() for name in settings.forward_auth_audiences.split(",") if name.strip()]
+    forward_verifier = _verifier(settings, audiences or own_audience, keys, feed, kit)
+    forward_auth = ForwardAuth(settings.forward_auth_rules, BearerTokens(forward_verifier))
     gateway = Gateway(settings, bus, keys, bearer)
     dialects: list[Dialect] = [OAuth2(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[around_requests(dialects, kit.telemetry, kit.entropy, settings.request_seconds)],
     )
-    for dialect in dialects:
-        for route in dialect.routes():
-            handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
-            app.add_routes([handled])
+    routes = [route for dialect in dialects for route in dialect.routes()]
+    well_known = WellKnown(gateway, FeedEndpoint(feed, bearer))
+    for route in (*routes, *well_known.routes(), *forward_auth.routes()):
+        handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
+        app.add_routes([handled])
+
+    async def follow_revocations(_app: web.Application) -> AsyncIterator[None]:
+        async with verifier, forward_verifier, background(asyncio.create_task(feed.run())):
+            yield
+
+    async def let_followers_go(_app: web.Application) -> None:
+        feed.close()
+
+    app.cleanup_ctx.append(follow_revocations)
+    app.on_shutdown.append(let_followers_go)
+    app.on_response_prepare.append(add_headers)
     return app
+
+
+def _verifier(
+    settings: GatewaySettings, audience: str | Collection[str], keys: PublicKeys, feed: RevocationFeed, kit: Kit
+) -> Verifier:
+    """The library that other services verify with, given keys and revocations by the bus rather than over HTTP."""
+
+    async def published() -> tuple[dict[str, Any], dict[str, str]]:
+        return {"keys": await keys.all(newer_than=_KEYS_SECONDS)}, {"Cache-Control": f"max-age={_KEYS_SECONDS:.0f}"}
+
+    return Verifier(
+        settings.issuer,
+        audience,
+        keys=published,
+        revocations=feed,
+        min_refresh_interval=1.0,
+        allow_insecure=True,  # nothing is fetched from the issuer's address
+        clock=lambda: kit.clock.now().timestamp(),
+    )
 
 
 def build_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:

@@ -15,6 +15,8 @@ from shared.entropy import Entropy
 from shared.errors import Error
 from shared.telemetry import Telemetry
 
+REQUEST_ID = web.RequestKey("request_id", str)
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _REASONS = {404: "There is nothing at this path", 405: "This path does not take that method"}
 
@@ -27,6 +29,7 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
         started = time.perf_counter()
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else entropy.token_bytes(16).hex()
+        request[REQUEST_ID] = request_id
         dialect = dialect_of(request.path, dialects)
         fault: dict[str, Any] = {}
         with context.request(request_id, seconds):
@@ -44,9 +47,6 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
             except Exception as error:  # noqa: BLE001 - the last net: logged with its cause, told without
                 fault = {"exc_info": error}
                 response = dialect.fail(500, "Something went wrong on our side", {})
-            response.headers["X-Request-Id"] = request_id
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers["Server"] = "dragoman"  # aiohttp would tell its version and Python's
             route = request.match_info.route.resource
             path = route.canonical if route is not None else "none"
             elapsed = time.perf_counter() - started
@@ -66,6 +66,13 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
         return response
 
     return middleware
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries, also one that is a stream."""
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "dragoman"  # aiohttp would tell its version and Python's
 
 
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:

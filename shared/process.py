@@ -22,6 +22,8 @@ from shared.telemetry.admin import admin_server
 
 S = TypeVar("S", bound=Settings)
 
+_CANCEL_AGAIN_SECONDS = 1.0
+
 
 @dataclass
 class Kit:
@@ -117,9 +119,12 @@ async def background(*tasks: "asyncio.Task[Any]") -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Again for one that goes on: before Python 3.12 `wait_for`, also the driver's, can swallow a cancellation.
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _tell_death(task: "asyncio.Task[Any]") -> None:

@@ -1,12 +1,13 @@
-"""The `oauth2` dialect: an OAuth 2 token API with one-time codes (seed 000), and discovery.
+"""The `oauth2` dialect: an OAuth 2 token API with one-time codes (seed 000).
 
 | path | what it does | answer |
 |---|---|---|
 | POST /oauth/v2/token | client_credentials, password, refresh_token (RFC 6749 §4.3, §4.4, §6) | the seed's keys |
 | POST /otp/send | sends a one-time code, which then works as `password` | `{"data": {…}, "meta": []}` |
-| GET /.well-known/jwks.json | public keys (RFC 7517) | |
-| GET /.well-known/oauth-authorization-server | metadata (RFC 8414) | |
-| GET /.well-known/openid-configuration | issuer, keys and algorithms, for those who look here | |
+| POST /oauth/v2/revoke | ends a token; a refresh token's whole session (RFC 7009) | `{}` |
+| POST /oauth/v2/introspect | what a token says (RFC 7662) | claims, or `{"active": false}` |
+| GET /oauth/v2/userinfo | who the user is (OpenID Connect Core §5.3) | claims |
+| GET /.well-known/… | keys, metadata, revocations: gateway/wellknown.py, with this dialect's errors | |
 
 Oddities, and where they come from (reference: api-contracts §1.1):
 - JSON bodies beside forms: the seed shows JSON; RFC 6749 asks for forms.
@@ -22,21 +23,29 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
 from gateway.body import BodyError, is_clean, read_fields
 from gateway.dialects.dialect import NO_STORE, Gateway, json_response, retry_after
-from shared.contracts.identity import SendCode
-from shared.contracts.token import GrantClientCredentials, GrantPassword, GrantRefreshToken, TokenSet
+from shared.contracts.identity import GetUser, SendCode
+from shared.contracts.token import (
+    GrantClientCredentials,
+    GrantPassword,
+    GrantRefreshToken,
+    IntrospectToken,
+    RevokeToken,
+    TokenSet,
+)
 from shared.errors import Error, ErrorCode
 
 # --- wire models ------------------------------------------------------------------------------------------------------
 
 
 class TokenRequest(BaseModel):
-    """The body of POST /oauth/v2/token; an empty parameter counts as omitted (RFC 6749 §3.1), unknown ones too."""
+    """The body of a POST below /oauth/v2; an empty parameter counts as omitted (RFC 6749 §3.1), unknown ones too."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
@@ -47,6 +56,7 @@ class TokenRequest(BaseModel):
     username: str | None = None
     password: SecretStr | None = None
     refresh_token: SecretStr | None = None
+    token: SecretStr | None = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -116,6 +126,7 @@ _INVALID_CLIENT_TEXTS = {
 _MISSING_PARAMETER_TEXTS = {
     "password": "Missing parameters. username and password required",
     "refresh_token": "No refresh_token parameter found",
+    "token": "No token parameter found",
 }
 _FAILURES = {
     400: "invalid_request",
@@ -147,7 +158,6 @@ class OAuth2:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._issuer = gateway.settings.issuer.rstrip("/")
 
     def refuse(self, error: Error, request: web.Request) -> web.Response:
         """Translate by the table above."""
@@ -159,14 +169,19 @@ class OAuth2:
                 status = 400
         elif error.code == ErrorCode.INVALID_REQUEST:
             description = _MISSING_PARAMETER_TEXTS.get(error.detail.get("grant", ""), description)
+        elif error.code == ErrorCode.INVALID_TOKEN and error.detail.get("missing"):
+            word, description = "access_denied", "OAuth2 authentication required"
         elif error.code == ErrorCode.INVALID_TOKEN and error.detail.get("expired"):
             description = "The access token provided has expired."
-        if status == 401:
-            headers["WWW-Authenticate"] = (
-                f'Bearer realm="Service", error="{word}", error_description="{description}"'
-                if error.code == ErrorCode.INVALID_TOKEN
-                else 'Basic realm="oauth"'
-            )
+        elif scope := error.detail.get("scope"):  # RFC 6750 §3.1
+            word, description = "insufficient_scope", "The access token may not do that."
+            headers["WWW-Authenticate"] = f'Bearer realm="Service", error="{word}", scope="{scope}"'
+        if status == 401 and error.code == ErrorCode.INVALID_CLIENT:
+            headers["WWW-Authenticate"] = 'Basic realm="oauth"'
+        elif status == 401:
+            # No error code for a request that carried no token (RFC 6750 §3.1).
+            why = "" if error.detail.get("missing") else f', error="{word}", error_description="{description}"'
+            headers["WWW-Authenticate"] = f'Bearer realm="Service"{why}'
         if status == 503:
             headers["Retry-After"] = retry_after(error)
         return _error(status, word, description, headers)
@@ -179,11 +194,7 @@ class OAuth2:
 
     async def token(self, request: web.Request) -> web.Response:
         """POST /oauth/v2/token."""
-        try:
-            fields = TokenRequest.model_validate(await read_fields(request))
-        except ValidationError as error:
-            names = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
-            return _invalid_request(f"Not a string: {names}")
+        fields = await self._fields(request)
         call: GrantClientCredentials | GrantPassword | GrantRefreshToken
         match fields.grant_type:
             case None:
@@ -201,9 +212,7 @@ class OAuth2:
 
     async def send_code(self, request: web.Request) -> web.Response:
         """POST /otp/send."""
-        if await self._gateway.bearer.verify(request) is None:
-            headers = {"WWW-Authenticate": 'Bearer realm="Service"'}
-            return _error(401, "access_denied", "OAuth2 authentication required", headers)
+        await self._gateway.bearer.required(request)
         fields = await read_fields(request)
         given = [name for name in ("email", "phone") if fields.get(name) not in (None, "")]
         if len(given) != 1:
@@ -221,37 +230,43 @@ class OAuth2:
             raise
         return json_response({"data": sent.model_dump(exclude_none=True), "meta": []})
 
-    async def jwks(self, _request: web.Request) -> web.Response:
-        """GET /.well-known/jwks.json."""
-        return _document({"keys": await self._gateway.keys.all()})
+    async def revoke(self, request: web.Request) -> web.Response:
+        """POST /oauth/v2/revoke (RFC 7009): 200 also for a token that is unknown, expired or another client's."""
+        fields = await self._fields(request)
+        await self._gateway.bus.call(RevokeToken(**_proof(request, fields), token=fields.token))
+        return json_response({})
 
-    async def metadata(self, _request: web.Request) -> web.Response:
-        """GET /.well-known/oauth-authorization-server. Names no endpoint that is not there."""
-        return _document(
-            {
-                "issuer": self._gateway.settings.issuer,
-                "token_endpoint": f"{self._issuer}/oauth/v2/token",
-                "jwks_uri": f"{self._issuer}/.well-known/jwks.json",
-                "response_types_supported": [],
-                "grant_types_supported": ["client_credentials", "password", "refresh_token"],
-                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            }
-        )
+    async def introspect(self, request: web.Request) -> web.Response:
+        """POST /oauth/v2/introspect (RFC 7662): what a token says, or only that it is not active."""
+        fields = await self._fields(request)
+        found = await self._gateway.bus.call(IntrospectToken(**_proof(request, fields), token=fields.token))
+        return json_response({"active": True, **found.claims} if found.active else {"active": False})
 
-    async def openid_metadata(self, _request: web.Request) -> web.Response:
-        """GET /.well-known/openid-configuration: what a resource server needs to find keys by discovery."""
-        keys = await self._gateway.keys.all()
-        return _document(
-            {
-                "issuer": self._gateway.settings.issuer,
-                "token_endpoint": f"{self._issuer}/oauth/v2/token",
-                "jwks_uri": f"{self._issuer}/.well-known/jwks.json",
-                "response_types_supported": [],
-                "grant_types_supported": ["client_credentials", "password", "refresh_token"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),
-            }
-        )
+    async def userinfo(self, request: web.Request) -> web.Response:
+        """GET /oauth/v2/userinfo (OpenID Connect Core §5.3): who the access token's user is."""
+        claims = await self._gateway.bearer.required(request)
+        if claims.session_id is None:
+            raise Error(ErrorCode.FORBIDDEN, "a client's own token has no user")
+        try:
+            user = await self._gateway.bus.call(GetUser(user_id=UUID(claims.subject)))
+        except Error as error:
+            if error.code == ErrorCode.NOT_FOUND:  # deleted a moment ago
+                raise Error(ErrorCode.INVALID_TOKEN, "the token's user is no more") from None
+            raise
+        body = {
+            "sub": str(user.id),
+            "email": user.email,
+            "phone_number": user.phone,
+            "preferred_username": user.username,
+        }
+        return json_response({name: value for name, value in body.items() if value is not None})
+
+    async def _fields(self, request: web.Request) -> TokenRequest:
+        try:
+            return TokenRequest.model_validate(await read_fields(request))
+        except ValidationError as error:
+            names = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
+            raise BodyError(400, f"Not a string: {names}") from None
 
     # --- routes -------------------------------------------------------------------------------------------------------
 
@@ -260,9 +275,9 @@ class OAuth2:
         return [
             web.post("/oauth/v2/token", self.token),
             web.post("/otp/send", self.send_code),
-            web.get("/.well-known/jwks.json", self.jwks),
-            web.get("/.well-known/oauth-authorization-server", self.metadata),
-            web.get("/.well-known/openid-configuration", self.openid_metadata),
+            web.post("/oauth/v2/revoke", self.revoke),
+            web.post("/oauth/v2/introspect", self.introspect),
+            web.get("/oauth/v2/userinfo", self.userinfo),
         ]
 
 
@@ -271,10 +286,6 @@ _FIELD_NAMES = {"email": "email address", "phone": "phone number"}
 
 def _unprocessable(problems: Mapping[str, str]) -> web.Response:
     return json_response({"errors": {name: [text] for name, text in problems.items()}, "meta": []}, status=422)
-
-
-def _document(body: Mapping[str, Any]) -> web.Response:
-    return json_response(body, headers={"Cache-Control": "public, max-age=300"})
 
 
 def _is_basic(request: web.Request) -> bool:

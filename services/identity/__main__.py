@@ -8,7 +8,15 @@ from services.identity.repository import UserRepository
 from services.identity.service import IdentityService
 from services.identity.settings import IdentitySettings
 from shared.bus.outbox import Outbox, OutboxRelay
-from shared.contracts.identity import Authenticate, CreateUser, ListUsers, SendCode, SuspendUser
+from shared.contracts.identity import (
+    Authenticate,
+    CreateUser,
+    DeleteUser,
+    GetUser,
+    ListUsers,
+    SendCode,
+    SuspendUser,
+)
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
 
@@ -27,6 +35,8 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
                 SendCode: service.send_code,
                 CreateUser: service.create_user,
                 SuspendUser: service.suspend_user,
+                DeleteUser: service.delete_user,
+                GetUser: service.get_user,
                 ListUsers: service.list_users,
             }
         )

@@ -29,6 +29,7 @@ _REPLACE = f"""
 _SET_STATE = f"""
     UPDATE identity.users SET state = $2, updated_at = $3 WHERE id = $1 AND state <> $2 RETURNING {_COLUMNS}
 """
+_DELETE = "DELETE FROM identity.users WHERE id = $1 RETURNING id"
 _PAGE = f"""
     SELECT {_COLUMNS} FROM identity.users
     WHERE $1::uuid IS NULL OR (created_at, id) > (SELECT created_at, id FROM identity.users WHERE id = $1)
@@ -62,6 +63,12 @@ class UserRepository:
             if user is not None:
                 await self._add(connection, events)
             return user
+
+    async def delete(self, user_id: UUID, *events: Event) -> None:
+        """Remove a user and tell of it; nothing, and no event, when there is none."""
+        async with self._database.transaction() as connection:
+            if await connection.fetchval(_DELETE, user_id):
+                await self._add(connection, events)
 
     async def page(self, after: UUID | None, limit: int) -> list[User]:
         """`limit` users in order of creation, those behind `after`."""

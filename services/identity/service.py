@@ -176,6 +176,22 @@ class IdentityService:
         suspended = await self._users.set_state(user.id, "suspended", now, event)
         return suspended or user
 
+    async def get_user(self, call: contract.GetUser) -> User:
+        """The user with that id."""
+        user = await self._users.find(Identifier("id", str(call.user_id)))
+        if user is None:
+            raise Error(ErrorCode.NOT_FOUND, "there is no such user")
+        return user
+
+    async def delete_user(self, call: contract.DeleteUser) -> User:
+        """Delete a user; the event ends their sessions."""
+        identifier = domain.identifier(call.identifier, self._settings.default_region)
+        user = await self._users.find(identifier) if identifier is not None else None
+        if user is None:
+            raise Error(ErrorCode.NOT_FOUND, "nobody has that identifier")
+        await self._users.delete(user.id, contract.UserDeleted(user_id=user.id, deleted_at=self._clock.now()))
+        return user
+
     async def list_users(self, call: contract.ListUsers) -> UserList:
         """One page of users."""
         limit = min(max(call.limit, 1), 1000)

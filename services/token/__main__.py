@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
+from services.token.announcer import Announcer
 from services.token.client_authentication import ClientAuthentication
 from services.token.domain.refresh_tokens import RefreshTokens
 from services.token.domain.signing_keys import KeyWrapper
@@ -11,74 +13,108 @@ from services.token.housekeeping import keep_house
 from services.token.key_ring import KeyRing
 from services.token.repository.clients import ClientRepository
 from services.token.repository.keys import KeyRepository
+from services.token.repository.revocations import RevocationRepository
 from services.token.repository.sessions import SessionRepository
-from services.token.service import TokenService
-from services.token.settings import TokenSettings
+from services.token.service.clients import ClientService
+from services.token.service.grants import GrantService
+from services.token.service.keys import KeyService
+from services.token.service.revocation import RevocationService
+from services.token.settings import LONGEST_ACCESS_SECONDS, TokenSettings
 from shared.bus.outbox import Inbox, Outbox, OutboxRelay
-from shared.contracts.identity import PasswordChanged, UserSuspended
+from shared.contracts.identity import PasswordChanged, UserDeleted, UserSuspended
 from shared.contracts.token import (
     CreateClient,
     GetKeys,
+    GetRevocations,
     GrantClientCredentials,
     GrantPassword,
     GrantRefreshToken,
+    IntrospectToken,
     ListClients,
+    ListSigningKeys,
+    RetireSigningKey,
+    Revoke,
+    RevokeSigningKey,
+    RevokeToken,
+    RewrapSigningKeys,
     RotateClientSecret,
+    RotateSigningKey,
+    WithdrawClientSecrets,
 )
 from shared.hashing import HashPool
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
+from shared.revocations import open_stream
 from shared.settings import decode_key
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @asynccontextmanager
 async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
     """Run `token` while inside."""
     url = settings.postgres_url.get_secret_value()
+    life = timedelta(seconds=LONGEST_ACCESS_SECONDS) + _CLOCKS_DIFFER
     async with (
         Database(url, name="token", max_size=settings.pool_size) as database,
         HashPool(settings.hash_workers, settings.hash_queue) as pool,
+        open_stream(settings.redis_url, settings.redis_prefix) as stream,
     ):
         outbox = Outbox("token", kit.entropy)
-        sessions = SessionRepository(database, outbox, Inbox("token"))
-        clients = ClientRepository(database)
-        wrapper = KeyWrapper(decode_key(settings.wrapping_key), kit.entropy)
-        keys = KeyRing(KeyRepository(database, wrapper), kit.clock)
+        revocations = RevocationRepository(database, life)
+        sessions = SessionRepository(database, outbox, Inbox("token"), revocations)
+        clients = ClientRepository(database, outbox, revocations)
+        previous = decode_key(settings.wrapping_key_previous)
+        wrapper = KeyWrapper(decode_key(settings.wrapping_key), kit.entropy, previous)
+        keys = KeyRing(KeyRepository(database), wrapper, kit.clock, life, kit.telemetry)
+        refresh_tokens = RefreshTokens(decode_key(settings.refresh_key))
+        authentication = ClientAuthentication(clients, pool, kit.clock, kit.entropy)
         bus = kit.bus(settings, prefetch=settings.prefetch)
-        service = TokenService(
-            settings=settings,
-            clients=clients,
-            sessions=sessions,
-            keys=keys,
-            authentication=ClientAuthentication(clients, pool, kit.clock, kit.entropy),
-            refresh_tokens=RefreshTokens(decode_key(settings.refresh_key)),
-            pool=pool,
-            bus=bus,
-            clock=kit.clock,
-            entropy=kit.entropy,
+        granting = GrantService(settings, sessions, keys, authentication, refresh_tokens, bus, kit.clock, kit.entropy)
+        registering = ClientService(clients, pool, kit.clock, kit.entropy)
+        revoking = RevocationService(
+            settings.issuer, sessions, revocations, keys, authentication, refresh_tokens, kit.clock
         )
+        key_keeping = KeyService(keys, sessions, wrapper, kit.clock, timedelta(seconds=settings.key_publish_seconds))
         bus.serve(
             {
-                GrantClientCredentials: service.grant_client_credentials,
-                GrantPassword: service.grant_password,
-                GrantRefreshToken: service.grant_refresh_token,
-                GetKeys: service.get_keys,
-                CreateClient: service.create_client,
-                RotateClientSecret: service.rotate_client_secret,
-                ListClients: service.list_clients,
+                GrantClientCredentials: granting.grant_client_credentials,
+                GrantPassword: granting.grant_password,
+                GrantRefreshToken: granting.grant_refresh_token,
+                GetKeys: granting.get_keys,
+                RevokeToken: revoking.revoke_token,
+                IntrospectToken: revoking.introspect_token,
+                GetRevocations: revoking.get_revocations,
+                Revoke: revoking.revoke,
+                CreateClient: registering.create_client,
+                RotateClientSecret: registering.rotate_client_secret,
+                WithdrawClientSecrets: registering.withdraw_client_secrets,
+                ListClients: registering.list_clients,
+                ListSigningKeys: key_keeping.list_signing_keys,
+                RotateSigningKey: key_keeping.rotate_signing_key,
+                RetireSigningKey: key_keeping.retire_signing_key,
+                RevokeSigningKey: key_keeping.revoke_signing_key,
+                RewrapSigningKeys: key_keeping.rewrap_signing_keys,
             }
         )
-        bus.subscribe({UserSuspended: service.on_user_suspended, PasswordChanged: service.on_password_changed})
+        bus.subscribe(
+            {
+                UserSuspended: revoking.on_user_suspended,
+                UserDeleted: revoking.on_user_deleted,
+                PasswordChanged: revoking.on_password_changed,
+            }
+        )
         relay = OutboxRelay("token", database, bus, outbox, kit.clock, kit.telemetry)
         kit.health.add("postgres", lambda: database.check_writable("token"))
         kit.health.add("signing_key", keys.check)
-        async with (
-            background(
-                asyncio.create_task(relay.run()),
-                asyncio.create_task(keep_house(sessions, relay, kit.clock, kit.telemetry)),
-            ),
-            bus,
-        ):
+        tasks = [
+            asyncio.create_task(relay.run()),
+            asyncio.create_task(keep_house(sessions, revocations, relay, keys, kit.clock, kit.telemetry)),
+        ]
+        if stream is not None:
+            announcer = Announcer(revocations, stream, life, kit.clock, kit.telemetry)
+            tasks.append(asyncio.create_task(announcer.run()))
+        async with background(*tasks), bus:
             yield
 
 

@@ -39,6 +39,15 @@ class ClientAuthentication:
         Checks in the order of seed 000's origin: id present, client valid, grant allowed.
         Raises invalid_client (with `detail.reason`: missing_id, missing_secret, wrong), unauthorized_client.
         """
+        client = await self.identify(
+            proof, reason_without_one="missing_secret" if grant == "client_credentials" else "wrong"
+        )
+        if grant not in client.grants:
+            raise Error(ErrorCode.UNAUTHORIZED_CLIENT, f"the client may not use the {grant} grant")
+        return client
+
+    async def identify(self, proof: ClientProof, *, reason_without_one: str = "wrong") -> OAuthClient:
+        """The client that `proof` proves, whatever it may do. Raises invalid_client, with `detail.reason`."""
         if not proof.client_id:
             raise _invalid_client("missing_id")
         client = await self._repository.find(proof.client_id, self._clock.now())
@@ -46,11 +55,9 @@ class ClientAuthentication:
         if client is None:
             raise _invalid_client("wrong")
         if not presented:
-            raise _invalid_client("missing_secret" if grant == "client_credentials" else "wrong")
+            raise _invalid_client(reason_without_one)
         if not await self._is_one_of(presented, client.secrets):
             raise _invalid_client("wrong")
-        if grant not in client.grants:
-            raise Error(ErrorCode.UNAUTHORIZED_CLIENT, f"the client may not use the {grant} grant")
         return client
 
     async def _is_one_of(self, presented: str, secrets: tuple[ClientSecret, ...]) -> bool:

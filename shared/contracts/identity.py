@@ -98,6 +98,18 @@ class SuspendUser(Call[User], subject="identity.suspend_user.v1", callers=("oper
     identifier: str
 
 
+class GetUser(Call[User], subject="identity.get_user.v1", callers=("gateway",), idempotent=True):
+    """The user with that id. Error: not_found."""
+
+    user_id: UUID
+
+
+class DeleteUser(Call[User], subject="identity.delete_user.v1", callers=("operator",), idempotent=True):
+    """Delete the user whom `identifier` names; every session ends, the identifiers are free. Error: not_found."""
+
+    identifier: str
+
+
 class UserList(Reply):
     """One page of users, ordered by creation; `next` is the id to pass as `after`, None at the end."""
 
@@ -124,6 +136,13 @@ class UserSuspended(Event, subject="identity.user_suspended.v1", subscribers=("t
 
     user_id: UUID
     suspended_at: datetime
+
+
+class UserDeleted(Event, subject="identity.user_deleted.v1", subscribers=("token",)):
+    """A user is no more; every session ends."""
+
+    user_id: UUID
+    deleted_at: datetime
 
 
 class PasswordChanged(Event, subject="identity.password_changed.v1", subscribers=("token",)):

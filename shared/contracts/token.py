@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from shared.bus.messages import Call, Event, Message, Reply, Secret
+from shared.bus.messages import Call, Done, Event, Message, Reply, Secret
 
 Dialect = Literal["oauth2", "backoffice", "enterprise", "directus"]
 Grant = Literal["client_credentials", "password", "refresh_token"]
+RevocationKind = Literal["session", "user", "client", "token", "key"]
 
 
 class TokenSet(Reply):
@@ -121,6 +122,68 @@ class ListClients(Call[ClientList], subject="token.list_clients.v1", callers=("o
     """All clients."""
 
 
+class Revocation(Message):
+    """What is refused from now on, although it verifies.
+
+    `session`, `token`, `key`: whatever has that `sid`, `jti`, `kid`. `user`, `client`: whatever of that `sub`,
+    `client_id` was issued before `issued_before`. After `expires_at` nothing it names can be alive.
+    """
+
+    kind: RevocationKind
+    value: str
+    issued_before: datetime | None = None
+    expires_at: datetime
+
+
+class RevocationList(Reply):
+    """Every revocation that still matters."""
+
+    revocations: list[Revocation]
+
+
+class GetRevocations(Call[RevocationList], subject="token.get_revocations.v1", callers=("gateway",), idempotent=True):
+    """The snapshot from which a follower of the feed begins."""
+
+
+class RevokeToken(ClientProof, Call[Done], subject="token.revoke_token.v1", callers=("gateway",), idempotent=True):
+    """End what a client's token stands for (RFC 7009): the whole session for a user's, else that token alone.
+
+    A token that is unknown, expired or another client's is no error and changes nothing.
+    """
+
+    token: Secret | None = None
+
+
+class Introspection(Reply):
+    """What a token says, or `active` false and nothing else (RFC 7662 §2.2)."""
+
+    active: bool
+    claims: dict[str, Any] = {}
+
+
+class IntrospectToken(
+    ClientProof, Call[Introspection], subject="token.introspect_token.v1", callers=("gateway",), idempotent=True
+):
+    """Whether a token is good at this moment (RFC 7662); any client of the platform may ask."""
+
+    token: Secret | None = None
+
+
+class Revoke(Call[Done], subject="token.revoke.v1", callers=("operator",), idempotent=True):
+    """Refuse all that `value` names: a session id, a user id (with its sessions), a client id, or a token id."""
+
+    kind: Literal["session", "user", "client", "token"]
+    value: str
+
+
+class WithdrawClientSecrets(
+    Call[Client], subject="token.withdraw_client_secrets.v1", callers=("operator",), idempotent=True
+):
+    """End all secrets of a client but the newest, and every token that it got before now."""
+
+    client_id: str
+
+
 class SessionRevoked(Event, subject="token.session_revoked.v1"):
     """A session ended before its time; `reason` is a stable word: replayed, user_suspended, password_changed."""
 
@@ -129,3 +192,71 @@ class SessionRevoked(Event, subject="token.session_revoked.v1"):
     client_id: str
     reason: str
     revoked_at: datetime
+
+
+class TokensRevoked(Event, subject="token.tokens_revoked.v1"):
+    """Tokens were revoked other than by their session: of a `user`, of a `client`, one `token`, or all of a `key`."""
+
+    kind: RevocationKind
+    value: str
+    reason: str
+    revoked_at: datetime
+
+
+SigningAlgorithm = Literal["ES256", "RS256", "EdDSA"]
+SigningKeyState = Literal["next", "active", "retired"]
+
+
+class SigningKeyInfo(Message):
+    """A signing key as operators see it. All that are listed are published.
+
+    `created_at`: published since. `activates_at`: signs since, or from then on; none for one that waits to be called.
+    `wrapped_by` names the wrapping key that encrypts it, empty when that was not noted.
+    """
+
+    kid: str
+    algorithm: SigningAlgorithm
+    state: SigningKeyState
+    created_at: datetime
+    activates_at: datetime | None = None
+    retired_at: datetime | None = None
+    wrapped_by: str = ""
+
+
+class SigningKeyList(Reply):
+    """All signing keys, the active one first, then the newest."""
+
+    keys: list[SigningKeyInfo]
+
+
+class ListSigningKeys(
+    Call[SigningKeyList], subject="token.list_signing_keys.v1", callers=("operator",), idempotent=True
+):
+    """All signing keys."""
+
+
+class RotateSigningKey(Call[SigningKeyList], subject="token.rotate_signing_key.v1", callers=("operator",)):
+    """Have another key sign once it was published long enough, or `at_once`; by default of the same algorithm."""
+
+    algorithm: SigningAlgorithm | None = None
+    at_once: bool = False
+
+
+class RetireSigningKey(
+    Call[SigningKeyList], subject="token.retire_signing_key.v1", callers=("operator",), idempotent=True
+):
+    """Let a key sign no more, from now on; what it signed stays good."""
+
+    kid: str
+
+
+class RevokeSigningKey(Call[SigningKeyList], subject="token.revoke_signing_key.v1", callers=("operator",)):
+    """Refuse whatever a key signed, and publish it no more."""
+
+    kid: str
+
+
+class RewrapSigningKeys(
+    Call[SigningKeyList], subject="token.rewrap_signing_keys.v1", callers=("operator",), idempotent=True
+):
+    """Encrypt every private key under the current wrapping key."""

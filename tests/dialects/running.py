@@ -28,6 +28,7 @@ from shared.bus.messages import Call
 from shared.clock import SystemClock
 from shared.contracts.identity import CreateUser, SuspendUser
 from shared.contracts.token import CreateClient
+from shared.revocations import open_stream
 from shared.telemetry import Telemetry
 from shared.testing import FakeClock, MemoryKit
 
@@ -89,8 +90,8 @@ class Platform:
         """Serve HTTP while inside."""
         settings = GatewaySettings.load(self.environment)
         kit = MemoryKit(self.telemetry, clock=self.clock, broker=self.broker)
-        async with kit.bus(settings) as bus:
-            runner = build_runner(build_app(settings, bus, kit), settings)
+        async with kit.bus(settings) as bus, open_stream(settings.redis_url, settings.redis_prefix) as stream:
+            runner = build_runner(build_app(settings, bus, kit, stream), settings)
             await runner.setup()
             try:
                 await web.TCPSite(runner, self.host, 0).start()
@@ -211,6 +212,7 @@ async def load_demo(platform: Platform) -> None:
     await platform.operate(
         _client("machine", "machine-secret", ["client_credentials"], audiences=["https://api.example.com"])
     )
+    await platform.operate(_client("follower", "follower-secret", ["client_credentials"], scopes=["revocations:read"]))
     await platform.operate(_user("def56789", email="someone@example.com"))
     await platform.operate(_user("Secret123", email="phoned@example.com", phone="+4915112345678"))
     await platform.operate(_user("j8BDWYrQwDF5u4Yu", username="admin", email="admin@example.com"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from multidict import CIMultiDict
 
 from tests.dialects.running import ISSUER, Platform
 
@@ -109,4 +110,12 @@ async def test_from_the_future(platform: Platform) -> None:
         answer = await platform.send("POST", "/otp/send", json=EMAIL, headers={"Authorization": f"Bearer {token}"})
     finally:
         platform.clock.advance(timedelta(days=1).total_seconds())
+    assert answer.status == 401
+
+
+async def test_two_authorization_headers(platform: Platform) -> None:
+    """A request with two of them is refused, since whoever stands in front may have read the other one."""
+    token = (await platform.token("client_credentials"))[1]["access_token"]
+    twice = CIMultiDict([("Authorization", f"Bearer {token}"), ("Authorization", "Bearer other")])
+    answer = await platform.send("POST", "/otp/send", json=EMAIL, headers=twice)
     assert answer.status == 401

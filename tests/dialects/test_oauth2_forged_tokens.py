@@ -116,7 +116,9 @@ FORGERIES: dict[str, Forgery] = {
 async def genuine(platform: Platform) -> Genuine:
     """A good token."""
     token = (await platform.token("client_credentials"))[1]["access_token"]
-    [(kid, wrapped)] = await platform.rows("SELECT kid, wrapped_private_key FROM token.signing_keys")
+    [(kid, wrapped)] = await platform.rows(
+        "SELECT kid, wrapped_private_key FROM token.signing_keys WHERE state = 'active'"
+    )
     key = KeyWrapper(base64.urlsafe_b64decode(f"{KEY}="), SystemEntropy()).unwrap(kid, wrapped)
     return Genuine(
         header=jwt.get_unverified_header(token),

@@ -8,6 +8,9 @@ from typing import Any
 import asyncpg
 
 from services.token.domain.clients import ClientSecret, OAuthClient, may_be_client_id
+from services.token.repository.revocations import RevocationRepository
+from shared.bus.outbox import Outbox
+from shared.contracts.token import TokensRevoked
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
@@ -39,8 +42,10 @@ _DROP_ALL_BUT_NEWEST = """
 class ClientRepository:
     """Clients and their secrets; at most two secrets of a client are live."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox, revocations: RevocationRepository) -> None:
         self._database = database
+        self._outbox = outbox
+        self._revocations = revocations
 
     async def find(self, client_id: str, now: datetime) -> OAuthClient | None:
         """The client with its secrets that are live `now`, None without one."""
@@ -84,6 +89,19 @@ class ClientRepository:
             await connection.execute(_DROP_ALL_BUT_NEWEST, client_id)
             await connection.execute(_END_OLD_SECRETS, client_id, old_until)
             await _insert_secret(connection, client_id, secret)
+
+    async def withdraw_secrets(self, client_id: str, now: datetime) -> None:
+        """End every secret but the newest, and every token of the client until now; tell of it.
+
+        Raises `not_found` for an unknown client.
+        """
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval("SELECT 1 FROM token.clients WHERE client_id = $1 FOR UPDATE", client_id):
+                raise Error(ErrorCode.NOT_FOUND, "there is no such client")
+            await connection.execute(_DROP_ALL_BUT_NEWEST, client_id)
+            await self._revocations.add(connection, "client", [client_id], "secret_withdrawn", now, now)
+            event = TokensRevoked(kind="client", value=client_id, reason="secret_withdrawn", revoked_at=now)
+            await self._outbox.add(connection, event)
 
 
 async def _insert_secret(connection: Connection, client_id: str, secret: ClientSecret) -> None:

@@ -1,41 +1,56 @@
 """Signing keys in PostgreSQL, their private halves encrypted."""
 
-import json
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable
 
-from services.token.domain import signing_keys
-from services.token.domain.signing_keys import KeyWrapper, SigningKey
+from services.token.domain.key_rotation import Keys, StoredKey
 from shared.postgres import Database
 
-_ACTIVE = "SELECT kid, wrapped_private_key FROM token.signing_keys WHERE state = 'active'"
-_PUBLIC = "SELECT public_jwk FROM token.signing_keys ORDER BY created_at DESC"
-_INSERT_ACTIVE = """
-    INSERT INTO token.signing_keys (kid, algorithm, state, public_jwk, wrapped_private_key, created_at)
-    VALUES ($1, $2, 'active', $3, $4, $5)
-    ON CONFLICT DO NOTHING
+_COLUMNS = "kid, algorithm, state, public_jwk, wrapped_private_key, wrapped_by, created_at, activates_at, retired_at"
+# The active key first, since some verifiers take the first that they find; then by age, the newest first.
+_ALL = f"SELECT {_COLUMNS} FROM token.signing_keys ORDER BY state <> 'active', created_at DESC, kid"
+_LOCK = "LOCK TABLE token.signing_keys IN SHARE ROW EXCLUSIVE MODE"
+_DELETE = "DELETE FROM token.signing_keys WHERE kid = ANY($1)"
+_WRITE = f"""
+    INSERT INTO token.signing_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (kid) DO UPDATE SET
+        state = excluded.state, wrapped_private_key = excluded.wrapped_private_key, wrapped_by = excluded.wrapped_by,
+        activates_at = excluded.activates_at, retired_at = excluded.retired_at
 """
 
 
 class KeyRepository:
-    """The platform's signing keys."""
+    """The platform's signing keys; a handful, so they are read and changed together."""
 
-    def __init__(self, database: Database, wrapper: KeyWrapper) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._wrapper = wrapper
 
-    async def active(self, now: datetime) -> SigningKey:
-        """The key that signs; made at the very first use, by whichever replica comes first."""
-        row = await self._database.fetchrow(_ACTIVE)
-        if row is None:
-            key = signing_keys.generate()
-            await self._database.execute(
-                _INSERT_ACTIVE, key.kid, key.algorithm, json.dumps(key.public_jwk), self._wrapper.wrap(key), now
-            )
-            row = await self._database.fetchrow(_ACTIVE)
-            assert row is not None
-        return self._wrapper.unwrap(row["kid"], row["wrapped_private_key"])
+    async def all(self) -> Keys:
+        """Every key, in the order in which they are published."""
+        return tuple(StoredKey(*row) for row in await self._database.fetch(_ALL))
 
-    async def public(self) -> list[dict[str, Any]]:
-        """The public halves of all keys by which a live token may have been signed, newest first."""
-        return [json.loads(row["public_jwk"]) for row in await self._database.fetch(_PUBLIC)]
+    async def change(self, decide: Callable[[Keys], Keys]) -> tuple[Keys, Keys]:
+        """Make the keys what `decide` makes of them, one change at a time on all replicas; returns before and after.
+
+        Readers see all of it or nothing. What `decide` raises changes nothing.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(_LOCK)
+            before = tuple(StoredKey(*row) for row in await connection.fetch(_ALL))
+            after = decide(before)
+            kept = {key.kid for key in after}
+            await connection.execute(_DELETE, [key.kid for key in before if key.kid not in kept])
+            # The active key last, so that there are never two.
+            for key in sorted(set(after) - set(before), key=lambda key: key.state == "active"):
+                await connection.execute(
+                    _WRITE,
+                    key.kid,
+                    key.algorithm,
+                    key.state,
+                    key.public_jwk,
+                    key.wrapped_private_key,
+                    key.wrapped_by,
+                    key.created_at,
+                    key.activates_at,
+                    key.retired_at,
+                )
+        return before, after

@@ -1,6 +1,6 @@
 """Sessions in PostgreSQL: one row each, however often it is refreshed."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,8 +8,9 @@ from uuid import UUID
 
 from services.token.domain import clients
 from services.token.domain.refresh_tokens import RefreshToken
+from services.token.repository.revocations import RevocationRepository
 from shared.bus.outbox import Inbox, Outbox
-from shared.contracts.token import SessionRevoked
+from shared.contracts.token import RevocationKind, SessionRevoked, TokensRevoked
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
@@ -30,6 +31,15 @@ _ADVANCE = f"""
 _FIND_LOCKED = f"SELECT {_COLUMNS}, revoked_at FROM token.sessions WHERE id = $1 FOR UPDATE"
 _REVOKE = """
     UPDATE token.sessions SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL
+    RETURNING id, user_id, client_id
+"""
+_FIND_LIVE = f"""
+    SELECT {_COLUMNS} FROM token.sessions
+    WHERE id = $1 AND counter = $2 AND client_id = $3 AND revoked_at IS NULL AND expires_at > $4
+"""
+_REVOKE_ONE = """
+    UPDATE token.sessions SET revoked_at = $2, revoked_reason = $3
+    WHERE id = $1 AND revoked_at IS NULL AND ($4::text IS NULL OR client_id = $4)
     RETURNING id, user_id, client_id
 """
 _CUT_OFF = """
@@ -85,10 +95,11 @@ class Refresh:
 class SessionRepository:
     """Sessions; whatever ends one is told in the same transaction."""
 
-    def __init__(self, database: Database, outbox: Outbox, inbox: Inbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, inbox: Inbox, revocations: RevocationRepository) -> None:
         self._database = database
         self._outbox = outbox
         self._inbox = inbox
+        self._revocations = revocations
 
     async def insert(self, session: Session) -> None:
         """Begin a session, whose `created_at` is when the proof was asked for.
@@ -157,23 +168,51 @@ class SessionRepository:
         return session, True
 
     async def end_all_of_user(
-        self, event_id: UUID, user_id: UUID, before: datetime, now: datetime, reason: str
+        self, event_id: UUID | None, user_id: UUID, before: datetime, now: datetime, reason: str
     ) -> int | None:
-        """End the user's sessions begun until `before`; returns how many, None for an event that was handled before."""
+        """End the user's sessions begun until `before`, and their tokens.
+
+        Returns how many sessions, None for an event (`event_id`) that was handled before.
+        """
         async with self._database.transaction() as connection:
-            if not await self._inbox.is_new(connection, event_id):
+            if event_id is not None and not await self._inbox.is_new(connection, event_id):
                 return None
             await connection.execute(_LOCK_USER, str(user_id))
+            await self._revocations.add(connection, "user", [str(user_id)], reason, now, before)
             await connection.execute(_CUT_OFF, user_id, before)
             ended = await connection.fetch(_REVOKE_OF_USER, user_id, before, now, reason)
             await self._tell(connection, ended, now, reason)
+            event = TokensRevoked(kind="user", value=str(user_id), reason=reason, revoked_at=now)
+            await self._outbox.add(connection, event)
             return len(ended)
+
+    async def end(self, session_id: UUID, now: datetime, reason: str, client_id: str | None = None) -> bool:
+        """End one session, only if it is `client_id`'s where that is given; returns whether it was alive."""
+        async with self._database.transaction() as connection:
+            ended = await connection.fetch(_REVOKE_ONE, session_id, now, reason, client_id)
+            await self._tell(connection, ended, now, reason)
+            return bool(ended)
+
+    async def revoke(self, kind: RevocationKind, value: str, now: datetime, reason: str) -> None:
+        """Refuse a token, a client's tokens so far, or whatever a key signed; and tell of it."""
+        async with self._database.transaction() as connection:
+            issued_before = now if kind == "client" else None
+            await self._revocations.add(connection, kind, [value], reason, now, issued_before)
+            event = TokensRevoked(kind=kind, value=value, reason=reason, revoked_at=now)
+            await self._outbox.add(connection, event)
+
+    async def find_live(self, token: RefreshToken, client_id: str, now: datetime) -> Session | None:
+        """The session whose current refresh token this is, while it is alive and the client's."""
+        row = await self._database.fetchrow(_FIND_LIVE, token.session_id, token.counter, client_id, now)
+        return None if row is None else _session(row)
 
     async def delete_expired(self, before: datetime, limit: int) -> int:
         """Delete at most `limit` sessions that expired before `before`; returns how many."""
         return len(await self._database.fetch(_DELETE_EXPIRED, before, limit))
 
-    async def _tell(self, connection: Connection, ended: Iterable[Any], now: datetime, reason: str) -> None:
+    async def _tell(self, connection: Connection, ended: Sequence[Any], now: datetime, reason: str) -> None:
+        if ended:
+            await self._revocations.add(connection, "session", [str(row["id"]) for row in ended], reason, now)
         for row in ended:
             event = SessionRevoked(
                 session_id=row["id"],

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
@@ -12,6 +13,8 @@ from services.token import client_authentication
 from services.token.client_authentication import ClientAuthentication
 from services.token.domain import clients
 from services.token.repository.clients import ClientRepository
+from services.token.repository.revocations import RevocationRepository
+from shared.bus.outbox import Outbox
 from shared.contracts.token import ClientProof, ListClients
 from shared.errors import Error, ErrorCode
 from shared.hashing import HashPool
@@ -20,6 +23,11 @@ from shared.testing import SeededEntropy
 from tests.integration.token.conftest import CLIENT, SECRET, Platform, Token, outcome
 
 T = TypeVar("T")
+
+
+def _repository(database: Database) -> ClientRepository:
+    outbox = Outbox("token", SeededEntropy())
+    return ClientRepository(database, outbox, RevocationRepository(database, timedelta(days=1)))
 
 
 async def live(token: Token, *secrets: str) -> list[bool]:
@@ -147,7 +155,7 @@ async def test_brought_secret_is_remembered(platform: Platform, monkeypatch: pyt
     wrong = ClientProof.model_validate({"client_id": CLIENT, "client_secret": "wrong"})
     url = platform.settings["DRAGOMAN_POSTGRES_URL"]
     async with Database(url, name="test", acquire_seconds=20) as database, CountingPool(1, 64) as pool:
-        checks = ClientAuthentication(ClientRepository(database), pool, platform.clock, SeededEntropy())
+        checks = ClientAuthentication(_repository(database), pool, platform.clock, SeededEntropy())
         for _ in range(3):
             await checks.authenticate(proof, "password")
         assert pool.hashed == 1
@@ -167,7 +175,7 @@ async def test_many_requests_with_one_brought_secret(platform: Platform) -> None
     proof = ClientProof.model_validate({"client_id": CLIENT, "client_secret": SECRET})
     url = platform.settings["DRAGOMAN_POSTGRES_URL"]
     async with Database(url, name="test") as database, CountingPool(1, 4) as pool:
-        checks = ClientAuthentication(ClientRepository(database), pool, platform.clock, SeededEntropy())
+        checks = ClientAuthentication(_repository(database), pool, platform.clock, SeededEntropy())
         await asyncio.gather(*(checks.authenticate(proof, "password") for _ in range(40)))
         assert pool.hashed == 1
 

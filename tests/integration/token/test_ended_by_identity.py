@@ -11,12 +11,15 @@ import pytest
 from shared.contracts.identity import PasswordChanged, UserSuspended
 from tests.integration.token.conftest import Platform, Token, outcome
 
+SESSIONS_TOLD = "SELECT count(*) FROM token.outbox WHERE subject = 'token.session_revoked.v1'"
 LIVE = "SELECT count(*) FROM token.sessions WHERE revoked_at IS NULL AND user_id = $1"
 
 
 async def reasons(token: Token) -> list[str]:
     """The reason of each end of a session that was told."""
-    rows = await token.platform.database.fetch("SELECT body FROM token.outbox ORDER BY position")
+    rows = await token.platform.database.fetch(
+        "SELECT body FROM token.outbox WHERE subject = 'token.session_revoked.v1' ORDER BY position"
+    )
     return [json.loads(row["body"])["reason"] for row in rows]
 
 
@@ -120,7 +123,8 @@ async def test_sign_in_racing_with_suspension(platform: Platform) -> None:
     assert set(outcomes) == {"ok", "session_revoked"}, "the race went the same way each time"
     assert await platform.database.fetchval("SELECT count(*) FROM token.sessions WHERE revoked_at IS NULL") == 0
     # Each session that began was told to have ended, once.
-    assert await platform.database.fetchval("SELECT count(*) FROM token.outbox") == outcomes.count("ok")
+    told = "SELECT count(*) FROM token.outbox WHERE subject = 'token.session_revoked.v1'"
+    assert await platform.database.fetchval(told) == outcomes.count("ok")
 
 
 async def test_refresh_racing_with_suspension(token: Token) -> None:

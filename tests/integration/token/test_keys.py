@@ -1,4 +1,4 @@
-"""Signing keys: one at a time, the same on every replica and after every restart."""
+"""Signing keys: one signs at a time, the same on every replica and after every restart."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -10,7 +10,7 @@ OTHER_KEY = "____________________________________________"[:42] + "8"
 
 
 async def test_replicas_on_an_empty_database(platform: Platform) -> None:
-    """Replicas that start together agree on one key, and each verifies what the other signed."""
+    """Replicas that start together agree on the keys, and each verifies what the other signed."""
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(platform.running()) for _ in range(4)]
         reports = await asyncio.gather(*(replica.kit.health.report() for replica in replicas))
@@ -21,15 +21,15 @@ async def test_replicas_on_an_empty_database(platform: Platform) -> None:
             assert (await replicas[0].claims(one))["sub"] == CLIENT
         keys = [await replicas[0].neighbours["gateway"].call(GetKeys()) for _ in replicas]
     assert all(report["signing_key"] == "ok" for report in reports)
-    assert all(len(found.keys) == 1 and found.keys == keys[0].keys for found in keys)
+    assert all(len(found.keys) == 2 and found.keys == keys[0].keys for found in keys)
     assert await platform.database.fetchval("SELECT count(*) FROM token.signing_keys WHERE state = 'active'") == 1
 
 
 async def test_keys_are_there_before_the_first_token(platform: Platform) -> None:
-    """Whoever reads the key set of a fresh platform finds the key that will sign, and no private part of it."""
+    """Whoever reads the key set of a fresh platform finds the keys that will sign, and no private part of them."""
     async with platform.running() as token:
         found = (await token.neighbours["gateway"].call(GetKeys())).keys
-        assert [set(key) for key in found] == [{"kty", "crv", "x", "y", "kid", "use", "alg"}]
+        assert [set(key) for key in found] == 2 * [{"kty", "crv", "x", "y", "kid", "use", "alg"}]
 
 
 async def test_key_survives_a_restart(platform: Platform) -> None:
@@ -61,8 +61,9 @@ async def test_private_key_is_not_readable(platform: Platform) -> None:
     """What is kept of the private key is not a key to those who can read the database."""
     async with platform.running() as token:
         await token.kit.health.report()
-    row = await platform.database.fetchrow("SELECT wrapped_private_key, public_jwk FROM token.signing_keys")
-    assert row is not None
-    # The start of every PKCS #8 key on this curve: version 0 and the algorithm's identifier.
-    assert bytes.fromhex("020100301306072a8648ce3d0201") not in row["wrapped_private_key"]
-    assert '"d"' not in row["public_jwk"]
+    rows = await platform.database.fetch("SELECT wrapped_private_key, public_jwk FROM token.signing_keys")
+    assert len(rows) == 2
+    for row in rows:
+        # The start of every PKCS #8 key on this curve: version 0 and the algorithm's identifier.
+        assert bytes.fromhex("020100301306072a8648ce3d0201") not in row["wrapped_private_key"]
+        assert '"d"' not in row["public_jwk"]

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.body import BodyError
-from gateway.middleware import around_requests, dialect_of
+from gateway.middleware import add_headers, around_requests, dialect_of
 from shared.entropy import SystemEntropy
 from shared.errors import Error, unavailable
 from shared.telemetry import Telemetry
@@ -84,6 +84,7 @@ async def _misread(_request: web.Request) -> web.Response:
 async def test_failures(method: str, path: str, status: int, text: str) -> None:
     """Whatever fails is told in the dialect of the path, with a request id, and without its cause."""
     app = web.Application(middlewares=[around_requests([FIRST, SECOND], Telemetry("gateway"), SystemEntropy(), 5.0)])
+    app.on_response_prepare.append(add_headers)
     for prefix in ("/otp", "/api/v2"):
         app.router.add_get(f"{prefix}/crash", _crash)
         app.router.add_get(f"{prefix}/refuse", _refuse)

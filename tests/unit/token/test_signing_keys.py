@@ -5,9 +5,11 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from services.token.domain import signing_keys
-from services.token.domain.signing_keys import KeyWrapper, thumbprint
+from services.token.domain.signing_keys import KeyWrapper, SigningKey, thumbprint
+from shared.contracts.token import SigningAlgorithm
 from shared.errors import Error, ErrorCode
 from shared.testing import SeededEntropy
 
@@ -21,7 +23,13 @@ RSA = {
     "alg": "RS256",
     "kid": "2011-04-29",
 }
+MEMBERS: dict[SigningAlgorithm, str] = {"ES256": "crv x y", "RS256": "n e", "EdDSA": "crv x"}
 OKP = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
+
+def secret_bytes(key: SigningKey) -> bytes:
+    """The private key in the clear."""
+    return key.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def test_thumbprints_of_the_standards() -> None:
@@ -38,23 +46,50 @@ def test_thumbprint_of_our_own_key() -> None:
     assert key.kid == key.public_jwk["kid"] == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def test_public_half_is_public_only() -> None:
+@pytest.mark.parametrize(("algorithm", "members"), MEMBERS.items())
+def test_public_half_is_public_only(algorithm: SigningAlgorithm, members: str) -> None:
     """What is published has no private part, and says what the key is for."""
-    jwk = signing_keys.generate().public_jwk
-    assert set(jwk) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
-    assert (jwk["kty"], jwk["crv"], jwk["use"], jwk["alg"]) == ("EC", "P-256", "sig", "ES256")
+    jwk = signing_keys.generate(algorithm).public_jwk
+    assert set(jwk) == {*members.split(), "kty", "kid", "use", "alg"}
+    assert (jwk["use"], jwk["alg"]) == ("sig", algorithm)
 
 
-def test_wrapped_and_unwrapped() -> None:
+def test_rsa_keys_are_long_enough() -> None:
+    """An RSA key has the 2048 bits that RFC 7518 §3.3 asks for."""
+    modulus = signing_keys.generate("RS256").public_jwk["n"]
+    assert len(base64.urlsafe_b64decode(modulus + "==")) == 256
+
+
+def test_no_name_begins_with_a_dash() -> None:
+    """A key's name can be pasted into a command line as it is."""
+    assert not any(signing_keys.generate("EdDSA").kid.startswith("-") for _ in range(300))
+
+
+@pytest.mark.parametrize("algorithm", MEMBERS)
+def test_wrapped_and_unwrapped(algorithm: SigningAlgorithm) -> None:
     """A key comes back the same, never wraps to the same bytes twice, and is unreadable meanwhile."""
     wrapper = KeyWrapper(bytes(32), SeededEntropy())
-    key = signing_keys.generate()
+    key = signing_keys.generate(algorithm)
     first, second = wrapper.wrap(key), wrapper.wrap(key)
     unwrapped = wrapper.unwrap(key.kid, first)
-    assert unwrapped.private_key.private_numbers() == key.private_key.private_numbers()
+    assert secret_bytes(unwrapped) == secret_bytes(key)
     assert replace(unwrapped, private_key=key.private_key) == key
     assert first[:12] != second[:12]
-    assert key.private_key.private_numbers().private_value.to_bytes(32) not in first
+    assert secret_bytes(key)[-32:] not in first
+
+
+def test_change_of_the_wrapping_key() -> None:
+    """With the previous wrapping key the old keys can be read and wrapped anew; after that the new one is enough."""
+    old, new = KeyWrapper(bytes(32), SeededEntropy()), KeyWrapper(b"x" * 32, SeededEntropy())
+    both = KeyWrapper(b"x" * 32, SeededEntropy(1), previous=bytes(32))
+    key = signing_keys.generate()
+    wrapped = old.wrap(key)
+    assert both.unwrap(key.kid, wrapped).public_jwk == key.public_jwk
+    assert new.unwrap(key.kid, both.rewrap(key.kid, wrapped)).public_jwk == key.public_jwk
+    assert new.unwrap(key.kid, both.wrap(key)).public_jwk == key.public_jwk
+    assert both.id == new.id != old.id
+    with pytest.raises(Error, match="cannot be decrypted"):
+        new.rewrap(key.kid, wrapped)
 
 
 def test_another_wrapping_key() -> None:

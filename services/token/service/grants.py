@@ -1,4 +1,4 @@
-"""What `token` does, one method per call and per event."""
+"""The three grants, and the keys by which what they yield is verified."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,37 +8,29 @@ from pydantic import SecretStr
 
 from services.token.client_authentication import ClientAuthentication
 from services.token.domain import access_tokens, clients
-from services.token.domain.clients import ClientSecret, OAuthClient
+from services.token.domain.clients import OAuthClient
 from services.token.domain.refresh_tokens import RefreshToken, RefreshTokens
 from services.token.key_ring import KeyRing
-from services.token.repository.clients import ClientRepository
 from services.token.repository.sessions import Refresh, Session, SessionRepository
 from services.token.settings import TokenSettings
 from shared.bus.bus import Bus
-from shared.bus.dispatch import Delivery
 from shared.clock import Clock
 from shared.contracts import token as contract
-from shared.contracts.identity import Authenticate, PasswordChanged, UserSuspended
-from shared.contracts.token import Client, ClientList, ClientSecretInfo, KeySet, TokenSet
+from shared.contracts.identity import Authenticate
+from shared.contracts.token import KeySet, TokenSet
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
-from shared.hashing import HashPool
-
-_LONGEST_OVERLAP = 366 * 86_400
-"""Seconds; a secret that shall live longer was not meant to be rotated."""
 
 
 @dataclass(frozen=True)
-class TokenService:
-    """Grants, keys, clients and sessions."""
+class GrantService:
+    """Turns proof into tokens."""
 
     settings: TokenSettings
-    clients: ClientRepository
     sessions: SessionRepository
     keys: KeyRing
     authentication: ClientAuthentication
     refresh_tokens: RefreshTokens
-    pool: HashPool
     bus: Bus
     clock: Clock
     entropy: Entropy
@@ -142,77 +134,3 @@ class TokenService:
     async def get_keys(self, _call: contract.GetKeys) -> KeySet:
         """The public keys."""
         return KeySet(keys=await self.keys.public())
-
-    async def create_client(self, call: contract.CreateClient) -> Client:
-        """Register a client; the answer is the only place where a generated secret is ever shown."""
-        clients.check_registration(call.client_id, call.name, call.scopes, call.audiences)
-        secret, shown = await self._new_secret(call.client_secret)
-        client = OAuthClient(
-            client_id=call.client_id,
-            name=call.name,
-            grants=tuple(dict.fromkeys(call.grants)),
-            scopes=tuple(dict.fromkeys(call.scopes)),
-            audiences=tuple(dict.fromkeys(call.audiences)),
-            created_at=self.clock.now(),
-            secrets=(secret,),
-        )
-        await self.clients.insert(client, replace=call.replace)
-        return _shown(client, shown)
-
-    async def rotate_client_secret(self, call: contract.RotateClientSecret) -> Client:
-        """Give a client a second secret and the first one an end."""
-        if not 0 <= call.overlap <= _LONGEST_OVERLAP:
-            raise Error(
-                ErrorCode.INVALID_REQUEST, "the overlap is from 0 seconds to 366 days", detail={"field": "overlap"}
-            )
-        secret, shown = await self._new_secret(None)
-        now = self.clock.now()
-        await self.clients.rotate_secret(call.client_id, secret, now + timedelta(seconds=call.overlap))
-        client = await self.clients.find(call.client_id, now)
-        if client is None:
-            raise Error(ErrorCode.NOT_FOUND, "there is no such client")
-        return _shown(client, shown)
-
-    async def _new_secret(self, brought: SecretStr | None) -> tuple[ClientSecret, str | None]:
-        secret_id, now = self.entropy.uuid(), self.clock.now()
-        if brought is not None:
-            if not brought.get_secret_value():
-                raise Error(
-                    ErrorCode.INVALID_REQUEST, "an empty secret opens nothing", detail={"field": "client_secret"}
-                )
-            digest = await self.pool.run(clients.digest_brought, brought.get_secret_value())
-            return ClientSecret(secret_id, "argon2id", digest, now, None), None
-        generated = clients.generate_secret(self.entropy)
-        return ClientSecret(secret_id, "sha256", clients.digest_generated(generated), now, None), generated
-
-    async def list_clients(self, _call: contract.ListClients) -> ClientList:
-        """All clients, without secrets."""
-        return ClientList(clients=[_shown(client) for client in await self.clients.all(self.clock.now())])
-
-    async def on_user_suspended(self, event: UserSuspended, delivery: Delivery) -> None:
-        """End all sessions of a suspended user."""
-        now = self.clock.now()
-        # Up to this moment, since by our clock a session may be younger than by the clock of identity.
-        before = max(event.suspended_at, now)
-        await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_suspended")
-
-    async def on_password_changed(self, event: PasswordChanged, delivery: Delivery) -> None:
-        """End the sessions that the old password began (user-pains row 34)."""
-        now = self.clock.now()
-        await self.sessions.end_all_of_user(delivery.id, event.user_id, event.changed_at, now, "password_changed")
-
-
-def _shown(client: OAuthClient, generated: str | None = None) -> Client:
-    return Client(
-        client_id=client.client_id,
-        name=client.name,
-        grants=list(client.grants),
-        scopes=list(client.scopes),
-        audiences=list(client.audiences),
-        created_at=client.created_at,
-        secrets=[
-            ClientSecretInfo(id=secret.id, created_at=secret.created_at, expires_at=secret.expires_at)
-            for secret in client.secrets
-        ],
-        client_secret=generated,
-    )
