@@ -120,6 +120,7 @@ async def genuine(platform: Platform) -> Genuine:
         "SELECT kid, wrapped_private_key FROM token.signing_keys WHERE state = 'active'"
     )
     key = KeyWrapper(base64.urlsafe_b64decode(f"{KEY}="), SystemEntropy()).unwrap(kid, wrapped)
+    assert isinstance(key.private_key, EllipticCurvePrivateKey)
     return Genuine(
         header=jwt.get_unverified_header(token),
         claims=jwt.decode(token, options={"verify_signature": False}),
