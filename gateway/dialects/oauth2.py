@@ -159,6 +159,7 @@ class OAuth2:
 
     name = "oauth2"
     prefixes = ("/oauth", "/otp", "/.well-known")
+    cors = None
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -190,7 +191,7 @@ class OAuth2:
             headers["Retry-After"] = retry_after(error)
         return _error(status, word, description, headers)
 
-    def fail(self, status: int, reason: str, headers: Mapping[str, str]) -> web.Response:
+    def fail(self, status: int, reason: str, headers: Mapping[str, str], _request: web.Request) -> web.Response:
         """Say what went wrong before a handler could."""
         return _error(status, _FAILURES.get(status, "invalid_request"), reason, headers)
 
