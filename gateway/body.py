@@ -49,11 +49,12 @@ async def read_fields(
     readable = {_JSON, _FORM, _MULTIPART} if multipart else {_JSON, _FORM}
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BodyError(415, "The body must not be compressed")
-    if (request.charset or "utf-8").lower() not in _CHARSETS or not (any_label or media_type in readable):
-        raise _unreadable(readable)
-    raw = await _read(request)
+    is_readable = (request.charset or "utf-8").lower() in _CHARSETS and (any_label or media_type in readable)
+    raw = await _read(request) if is_readable or empty else b""
     if empty and not raw:
         return {}
+    if not is_readable:
+        raise _unreadable(readable)
     if multipart and media_type == _MULTIPART:
         fields = await _parse_multipart(raw, request.headers["Content-Type"])
     else:

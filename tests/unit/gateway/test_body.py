@@ -95,7 +95,7 @@ async def test_any_label_refused(body: bytes, headers: dict[str, str], status: i
     assert refused.value.status == status
 
 
-@pytest.mark.parametrize("label", ["application/json", FORM, None])
+@pytest.mark.parametrize("label", ["application/json", FORM, "application/octet-stream", None])
 async def test_empty(label: str | None) -> None:
     """Where no body is no fields, that does not depend on its label."""
     headers = {} if label is None else {"Content_Type": label}
