@@ -78,14 +78,20 @@ class GatewaySettings(Settings):
         CorsPolicy.listed(value, ())
         return value
 
-    @field_validator("directus_password_reset_url", "directus_password_reset_url_allow_list")
+    @field_validator("directus_password_reset_url")
     @classmethod
-    def _pages_are_pages(cls, value: str | list[str]) -> str | list[str]:
-        for url in [value] if isinstance(value, str) else value:
-            try:
-                page_of(url or "https://empty.example.com")
-            except ValueError as error:
-                raise ValueError(f"{url}: {error}") from None
+    def _page_is_a_page(cls, value: str) -> str:
+        if value:
+            page_of(value)
+        return value
+
+    @field_validator("directus_password_reset_url_allow_list")
+    @classmethod
+    def _pages_are_pages(cls, value: list[str]) -> list[str]:
+        for url in value:
+            page_of(url)
+            if "?" in url:
+                raise ValueError(f"any query is allowed, so that that of {url} says nothing")
         return value
 
     @model_validator(mode="after")

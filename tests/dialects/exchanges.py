@@ -5,22 +5,32 @@ identity.create_user.v1), and exchanges behind lines that begin with `###`:
 a request line, headers, a blank line, the body; then a line `---`, the status, headers, a blank line, the body.
 
 Bodies are compared character by character, the order of the keys included; headers that are listed have to be there
-as they are, those listed with a `!` before the name must not be there.
+as they are, those listed with a `!` before the name must not be there. The clock stands, unless a title ends in
+`(N s later)`.
 In an answer `{{name}}` stands for what varies: it is remembered, and later means the same in requests and answers.
-`{{code to ADDRESS}}` in a request is the newest one-time code that was sent there.
+In a request `{{code to ADDRESS}}` is the newest one-time code that was sent there, `{{link token to ADDRESS}}` the
+token of the newest link; `{{totp of SECRET}}`, or of a name that was remembered, is what an authenticator shows, with
+` -1` or ` +1` behind it what it showed before or will show next.
 """
 
 import json
 import re
+from base64 import b32decode
+from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from multidict import CIMultiDict
 
 from shared.contracts.identity import CreateUser
 from tests.dialects.running import Answer, Platform
 
 _PLACE = re.compile(r"\{\{([^{}]+)\}\}")
+_LATER = re.compile(r"\((\d+) s later\)$")
+_TOTP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -77,41 +87,65 @@ async def play(platform: Platform, golden: Golden) -> None:
     """Make the users, send every request in order and compare every answer."""
     for user in golden.users:
         await platform.operate(user)
+    platform.clock.advance(1)  # a session that begins in the moment of a new password ends with it
     known: dict[str, str] = {}
     for exchange in golden.exchanges:
+        if later := _LATER.search(exchange.title):
+            platform.clock.advance(int(later[1]))
         headers = CIMultiDict([(name, await _filled(platform, value, known)) for name, value in exchange.headers])
         body = (await _filled(platform, exchange.body, known)).encode() if exchange.body else None
         skipped = () if "Content-Type" in headers else ("Content-Type",)
-        answer = await platform.send(
-            exchange.method, exchange.path, data=body, headers=headers, skip_auto_headers=skipped
-        )
+        path = await _filled(platform, exchange.path, known)
+        answer = await platform.send(exchange.method, path, data=body, headers=headers, skip_auto_headers=skipped)
         _compare(exchange, answer, known)
         check_headers(answer)
 
 
 async def _filled(platform: Platform, text: str, known: dict[str, str]) -> str:
     for name in _PLACE.findall(text):
-        value = await platform.code_for(name.removeprefix("code to ")) if name.startswith("code to ") else known[name]
-        text = text.replace(f"{{{{{name}}}}}", value)
+        text = text.replace(f"{{{{{name}}}}}", await _value(platform, name, known))
     return text
+
+
+async def _value(platform: Platform, name: str, known: dict[str, str]) -> str:
+    if name.startswith("code to "):
+        return await platform.code_for(name.removeprefix("code to "))
+    if name.startswith("link token to "):
+        return await platform.link_token_for(name.removeprefix("link token to "))
+    if name.startswith("totp of "):
+        secret, _, steps = name.removeprefix("totp of ").partition(" ")
+        key = b32decode(known.get(secret, secret))
+        totp = TOTP(key, 6, SHA1(), _TOTP_SECONDS, enforce_key_length=False)  # as short as old systems made them
+        shown_at = platform.clock.now() + timedelta(seconds=_TOTP_SECONDS * int(steps or 0))
+        return totp.generate(int(shown_at.timestamp())).decode()
+    return known[name]
 
 
 def _compare(exchange: Exchange, answer: Answer, known: dict[str, str]) -> None:
     where = f"{exchange.title}: {exchange.method} {exchange.path}"
     assert answer.status == exchange.status, f"{where}: {answer.status} {answer.text}"
+    listed: Counter[str] = Counter()
     for name, value in exchange.expected_headers:
         if name.startswith("!"):
             assert name[1:] not in answer.headers, f"{where}: {name[1:]} is there"
-        else:
-            assert answer.headers.get(name) == value, f"{where}: {name}: {answer.headers.get(name)}"
-    pieces = _PLACE.split(exchange.expected_body)  # text, name, text, name, …
+            continue
+        given = answer.headers.getall(name, [])[listed[name] :]  # some headers may be there several times
+        assert given, f"{where}: {name} is missing"
+        _match(f"{where}: {name}", value, given[0], known)
+        listed[name] += 1
+    _match(where, exchange.expected_body, answer.text, known)
+
+
+def _match(where: str, expected: str, text: str, known: dict[str, str]) -> None:
+    """Compare, and remember what stands where something varies."""
+    pieces = _PLACE.split(expected)  # text, name, text, name, …
     names = pieces[1::2]
     pattern = "".join(
-        re.escape(known.get(piece, "")) or r'([^"]+)' if index % 2 else re.escape(piece)
+        re.escape(known.get(piece, "")) or r'([^";]+)' if index % 2 else re.escape(piece)
         for index, piece in enumerate(pieces)
     )
-    found = re.fullmatch(pattern, answer.text)
-    assert found, f"{where}:\n  expected {exchange.expected_body}\n  got      {answer.text}"
+    found = re.fullmatch(pattern, text)
+    assert found, f"{where}:\n  expected {expected}\n  got      {text}"
     known.update(zip([name for name in names if name not in known], found.groups(), strict=True))
 
 
