@@ -9,12 +9,12 @@ from pydantic import SecretStr
 from cli.clients import JSON
 from cli.operator import ask
 from cli.output import read_line, show, table
-from shared.contracts.identity import CreateUser, DeleteUser, ListUsers, SuspendUser, User
+from shared.contracts.identity import CreateUser, DeleteUser, ListUsers, SetSecondFactors, SuspendUser, User
 
 
 @click.group()
 def user() -> None:
-    """Create, suspend, delete and list users."""
+    """Create, suspend, delete and list users, and set their second factors."""
 
 
 @user.command()
@@ -26,6 +26,8 @@ def user() -> None:
 @click.option("--password-hash-file", type=click.File("rb"), help="A file that holds a hash brought from elsewhere.")
 @click.option("--must-change-password", is_flag=True, help="Admit nobody until the password is changed.")
 @click.option("--skip-policy", is_flag=True, help="Take the password even if the policy would refuse it.")
+@click.option("--email-second-factor", is_flag=True, help="Ask for an e-mailed code at each sign-in.")
+@click.option("--totp-secret-file", type=click.File("rb"), help="A file that holds a TOTP secret in base32.")
 @JSON
 def create(
     email: str | None,
@@ -36,6 +38,8 @@ def create(
     password_hash_file: BinaryIO | None,
     must_change_password: bool,  # noqa: FBT001 - click passes options by name
     skip_policy: bool,  # noqa: FBT001
+    email_second_factor: bool,  # noqa: FBT001
+    totp_secret_file: BinaryIO | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Create a user, named by at least one of --email, --phone and --username."""
@@ -44,6 +48,7 @@ def create(
             raise click.UsageError("--password and --password-file exclude each other.")
         password = read_line(password_file)
     password_hash = read_line(password_hash_file).strip() if password_hash_file else None
+    totp_secret = read_line(totp_secret_file).strip() if totp_secret_file else None
     created = ask(
         CreateUser(
             email=email,
@@ -53,6 +58,8 @@ def create(
             password_hash=SecretStr(password_hash) if password_hash is not None else None,
             must_change_password=must_change_password,
             enforce_policy=not skip_policy,
+            email_second_factor=email_second_factor,
+            totp_secret=SecretStr(totp_secret) if totp_secret is not None else None,
         )
     )
     _show(created, as_json=as_json)
@@ -74,6 +81,23 @@ def delete(identifier: str, as_json: bool) -> None:  # noqa: FBT001 - click pass
     _show(ask(DeleteUser(identifier=identifier)), as_json=as_json)
 
 
+@user.command("second-factors")
+@click.argument("identifier")
+@click.option("--email/--no-email", default=None, help="Ask for an e-mailed code at each sign-in, or no longer.")
+@click.option("--remove-totp", is_flag=True, help="Forget the authenticator and its recovery codes, which were lost.")
+@JSON
+def second_factors(
+    identifier: str,
+    email: bool | None,  # noqa: FBT001 - click passes options by name
+    remove_totp: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Set the second factors of the user with that id, e-mail address, phone number or username."""
+    if email is None and not remove_totp:
+        raise click.UsageError("Nothing to do: give --email, --no-email or --remove-totp.")
+    _show(ask(SetSecondFactors(identifier=identifier, email=email, remove_totp=remove_totp)), as_json=as_json)
+
+
 @user.command("list")
 @click.option("--limit", default=1000, type=click.IntRange(min=1), show_default=True, help="Users at most.")
 @JSON
@@ -87,11 +111,14 @@ def list_users(limit: int, as_json: bool) -> None:  # noqa: FBT001 - click passe
         after = page.next
         if after is None:
             break
-    rows = [("ID", "E-MAIL", "PHONE", "USERNAME", "STATE")]
-    rows += [(str(u.id), u.email or "", u.phone or "", u.username or "", u.state) for u in found]
+    rows = [("ID", "E-MAIL", "PHONE", "USERNAME", "STATE", "SECOND FACTORS")]
+    rows += [
+        (str(u.id), u.email or "", u.phone or "", u.username or "", u.state, " ".join(u.second_factors)) for u in found
+    ]
     show([u.model_dump(mode="json") for u in found], table(rows), as_json=as_json)
 
 
 def _show(shown: User, *, as_json: bool) -> None:
     document = shown.model_dump(mode="json")
-    show(document, [f"{name:<12}{value}" for name, value in document.items() if value], as_json=as_json)
+    texts = {name: " ".join(value) if isinstance(value, list) else value for name, value in document.items()}
+    show(document, [f"{name:<16}{text}" for name, text in texts.items() if text], as_json=as_json)

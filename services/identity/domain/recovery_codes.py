@@ -38,7 +38,7 @@ class RecoveryCodes:
 
     def digest(self, user_id: UUID, typed: str) -> bytes | None:
         """What is kept of a code, however it was typed; None for what has not the form of one."""
-        if len(typed) > _LONGEST:
+        if len(typed) > _LONGEST or not typed.isascii():
             return None
         compact = re.sub(r"[\s-]", "", typed).upper().translate(_MISREAD)
         if not _FORM.fullmatch(compact):

@@ -42,9 +42,9 @@ def encode_secret(secret: bytes) -> str:
 
 def decode_secret(text: str) -> bytes:
     """The secret again, however it was spaced. Raises `invalid_request` with `detail.field` "secret"."""
-    compact = re.sub(r"[\s-]", "", text).rstrip("=").upper()
+    compact = re.sub(r"[\s-]", "", text).rstrip("=")
     try:
-        secret = b32decode(compact + "=" * (-len(compact) % 8))
+        secret = b32decode(compact + "=" * (-len(compact) % 8), casefold=True)
     except (binascii.Error, ValueError):
         secret = b""
     if not _LEAST_BYTES <= len(secret) <= _MOST_BYTES:

@@ -19,10 +19,8 @@ _ATTEMPT = """
 local now, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = redis.call('HMGET', KEYS[1], 'challenge', 'expires', 'attempts')
 if not found[1] then return false end
-if now >= tonumber(found[2]) or tonumber(found[3]) >= most then
-    redis.call('DEL', KEYS[1])
-    return false
-end
+-- Not removed: a right answer may still be on its way among those that were counted before.
+if now >= tonumber(found[2]) or tonumber(found[3]) >= most then return false end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 return found[1]
 """

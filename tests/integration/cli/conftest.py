@@ -68,9 +68,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def dragoman(
-    postgres_url: str, redis_url: str, redis_prefix: str, rabbitmq_url: str
-) -> AsyncIterator[Command]:
+async def dragoman(postgres_url: str, redis_url: str, redis_prefix: str, rabbitmq_url: str) -> AsyncIterator[Command]:
     """The command, with token, identity and password there to answer it."""
     environment = {
         "DRAGOMAN_POSTGRES_URL": postgres_url,

@@ -79,6 +79,36 @@ async def test_users(dragoman: Command) -> None:
     assert table.out.splitlines()[1].split() == [created["id"], "someone@example.com", "someone", "suspended"]
 
 
+async def test_second_factors(dragoman: Command, tmp_path: Path) -> None:
+    """Second factors are set when a user is created or later, shown, and taken away when they are lost."""
+    (tmp_path / "secret").write_text("JBSWY3DPEHPK3PXP\n")
+    named = ("--email", "someone@example.com", "--totp-secret-file", str(tmp_path / "secret"), "--email-second-factor")
+    created = (await dragoman("user", "create", *named, "--json")).json()
+    assert created["second_factors"] == ["totp", "email"]
+    table = await dragoman("user", "list")
+    assert table.out.splitlines()[1].split()[-3:] == ["active", "totp", "email"]
+    assert "JBSWY3DPEHPK3PXP" not in table.out + str(created)
+    lost = await dragoman("user", "second-factors", "someone@example.com", "--remove-totp")
+    assert "second_factors  email\n" in lost.out
+    none = await dragoman("user", "second-factors", "someone@example.com", "--no-email", "--json")
+    assert none.json()["second_factors"] == []
+    again = await dragoman("user", "second-factors", created["id"], "--email", "--json")
+    assert again.json()["second_factors"] == ["email"]
+
+
+async def test_refused_second_factors(dragoman: Command) -> None:
+    """A second factor that cannot be had is refused, with one line that says why."""
+    ended = await dragoman("user", "create", "--username", "someone", "--email-second-factor")
+    assert failed(ended, "a second factor by e-mail needs an e-mail address")
+    ended = await dragoman("user", "create", "--username", "someone", "--totp-secret-file", "-", given=b"ABCDEFG\n")
+    assert failed(ended, "not a TOTP secret: base32 of 80 to 512 bits")
+    assert (await dragoman("user", "create", "--username", "someone")).status == 0
+    ended = await dragoman("user", "second-factors", "someone", "--email")
+    assert failed(ended, "the user has no e-mail address")
+    assert failed(await dragoman("user", "second-factors", "nobody", "--email"), "nobody has that identifier")
+    assert (await dragoman("user", "second-factors", "someone")).status == 2
+
+
 async def test_refused_user_commands(dragoman: Command) -> None:
     """A weak password says everything that is wrong with it; the others say what is missing or taken."""
     weak = await dragoman("user", "create", "--username", "someone", "--password-file", "-", given=b"someone1\n")

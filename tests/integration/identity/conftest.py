@@ -26,6 +26,7 @@ from shared.contracts.identity import (
     ChallengeKind,
     CodeSent,
     CreateUser,
+    DeleteUser,
     EnableTotp,
     GenerateTotp,
     SendCode,
@@ -59,7 +60,8 @@ TOTP_SECRET = "JBSWY3DPEHPK3PXP"
 class FakePassword:
     """Keeps passwords as they are, and notes what it was asked.
 
-    `tells` is False for an earlier version, which did not tell of changes. `verifying` is awaited by each verification.
+    `tells` is False for an earlier version, which did not tell of changes. `verifying` is awaited by each verification,
+    `after_set` once a password is kept.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -68,6 +70,7 @@ class FakePassword:
         self.asked: list[VerifyPassword] = []
         self.tells = True
         self.before_set: Callable[[], object] = lambda: None
+        self.after_set: Callable[[], Awaitable[object]] | None = None
         self.verifying: Callable[[], Awaitable[object]] | None = None
 
     async def verify(self, call: VerifyPassword) -> Verification:
@@ -89,7 +92,10 @@ class FakePassword:
         self.before_set()
         if call.enforce_policy:
             await self.check_policy(CheckPasswordPolicy(password=call.password, context=call.context))
-        return self._keep(call.user_id, call.password.get_secret_value())
+        done = self._keep(call.user_id, call.password.get_secret_value())
+        if self.after_set is not None:
+            await self.after_set()
+        return done
 
     async def import_hash(self, call: ImportPasswordHash) -> PasswordSet:
         """Keep a hash of the form "plain:…"."""
@@ -109,9 +115,12 @@ class FakeOtp:
         self.issued: list[IssueCode] = []
         self.checked: list[CheckCode] = []
         self.refusal = ErrorCode.WRONG_CODE
+        self.before_issue: Callable[[IssueCode], Awaitable[None]] | None = None
 
     async def issue(self, call: IssueCode) -> CodeIssued:
         """Make the code live when it is delivered."""
+        if self.before_issue is not None:
+            await self.before_issue(call)
         self.issued.append(call)
         if call.deliver:
             self.live[call.account, call.purpose] = LINK_CODE if call.link is not None else CODE
@@ -192,6 +201,10 @@ class Identity:
         """Suspend a user."""
         return await self.callers["operator"].call(SuspendUser(identifier=identifier))
 
+    async def delete(self, identifier: str) -> User:
+        """Delete a user."""
+        return await self.callers["operator"].call(DeleteUser(identifier=identifier))
+
     async def authenticate(
         self, identifier: str, secret: str = PASSWORD, *, code: str | None = None, **more: Any
     ) -> Authentication:
@@ -202,7 +215,12 @@ class Identity:
 
     async def challenged(self, identifier: str = EMAIL, secret: str = PASSWORD) -> str:
         """The token of the challenge that comes first for somebody at the dialect "any"."""
-        more: dict[str, Any] = {"second_factor": "challenge", "new_password": True, "dialect": "any", "accept_code": False}
+        more: dict[str, Any] = {
+            "second_factor": "challenge",
+            "new_password": True,
+            "dialect": "any",
+            "accept_code": False,
+        }
         found = await self.authenticate(identifier, secret, **more)
         assert found.challenge is not None
         assert found.challenge.token is not None
