@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from tests.dialects.exchanges import check_headers
 from tests.dialects.running import DEADLINE_SECONDS, SERVICES, Answer, Platform, Servers, open_platform
@@ -30,9 +31,8 @@ def parsed(raw: bytes) -> Answer:
     """The last answer in what came back over a socket."""
     head, _, body = raw.rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.title(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    headers["WWW-Authenticate"] = headers.get("Www-Authenticate", "")
-    return Answer(int(status.split(" ")[0]), headers, body.decode())
+    headers = CIMultiDict((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    return Answer(int(status.split(" ")[0]), CIMultiDictProxy(headers), body.decode())
 
 
 async def raw(platform: Platform, start: str, *headers: str, body: bytes = b"", length: bool = True) -> Answer:
