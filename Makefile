@@ -4,7 +4,7 @@ WORKERS ?= auto
 # The developer's own settings win over those of the last `make run`.
 ENVIRONMENT := if [ -z "$$DRAGOMAN_POSTGRES_URL" ] && [ -f .run/env ]; then . ./.run/env; fi;
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
-	--no-emit-index-url --python-version 3.11 pyproject.toml
+	--no-emit-index-url --python-version 3.11
 
 .PHONY: help
 help: ## Show this list
@@ -21,6 +21,10 @@ run: bootstrap ## Run the whole platform with demo data until Ctrl-C
 .PHONY: demo-reset
 demo-reset: bootstrap ## Put the demo data back (while `make run` is active)
 	@$(ENVIRONMENT) .venv/bin/python -m deploy.demo
+
+.PHONY: seeds
+seeds: demo-reset ## Send every request of the seed documents and print the answers (while `make run` is active)
+	@$(ENVIRONMENT) .venv/bin/python -m deploy.seeds; status=$$?; .venv/bin/python -m deploy.demo && exit $$status
 
 .PHONY: migrate
 migrate: bootstrap ## Bring the database up to date
@@ -60,8 +64,9 @@ docs: bootstrap ## Make docs/settings.md anew from the code
 .PHONY: lock
 lock: bootstrap ## Make the lock files anew from pyproject.toml
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
-	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) tests/dialects/clients/node.in --output-file tests/dialects/clients/node.lock
 
 .PHONY: clean
 clean: ## Remove .venv and .run with all that this checkout has kept

@@ -31,13 +31,15 @@ def demo_calls() -> list[Call[Any]]:
             replace=True,
         ),
         _user("def56789", email="someone@example.com"),
-        _user("Secret123", email="foo@bar.com"),
+        _user("Secret123", email="foo@bar.com", email_second_factor=True),
         _user("j8BDWYrQwDF5u4Yu", username="admin", email="admin@example.com"),
+        _user("Temp-Pass-1234", username="temp", must_change_password=True),
+        _user("Otto-Pass-1234", email="otto@example.com", totp_secret=SecretStr("JBSWY3DPEHPK3PXP")),
     ]
 
 
-def _user(password: str, *, email: str, username: str | None = None) -> CreateUser:
-    return CreateUser(email=email, username=username, password=SecretStr(password), enforce_policy=False, replace=True)
+def _user(password: str, **attributes: Any) -> CreateUser:
+    return CreateUser(password=SecretStr(password), enforce_policy=False, replace=True, **attributes)
 
 
 async def load(environ: Mapping[str, str]) -> None:

@@ -6,13 +6,15 @@ from uuid import UUID
 
 
 class FakeClock:
-    """Stands at `start` until `advance` moves it."""
+    """Stands at `start` until `advance` moves it; with a `tick` each look at it moves it on by so much."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
+        self.tick = timedelta(0)
 
     def now(self) -> datetime:
         """Where the clock stands."""
+        self._now += self.tick
         return self._now
 
     def advance(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The whole platform in this process: the gateway over real HTTP, four services on the bus's twin in memory."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import asyncpg
 from aiohttp import ClientSession, DummyCookieJar, web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 from pydantic import SecretStr
 
 from deploy.inbox import web as inbox
@@ -53,8 +55,12 @@ class Answer:
     """What came back, read to the end."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     text: str
+
+    def json(self) -> Any:
+        """The body, which is JSON."""
+        return json.loads(self.text)
 
 
 @dataclass
@@ -69,8 +75,14 @@ class Platform:
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     http: ClientSession = field(init=False)
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("gateway"))
+    inbox_url: str = ""
     host: str = "127.0.0.1"
     port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients reach the gateway."""
+        return f"http://{self.host}:{self.port}"
 
     @asynccontextmanager
     async def service(self, name: str) -> AsyncIterator[None]:
@@ -96,8 +108,7 @@ class Platform:
             try:
                 await web.TCPSite(runner, self.host, 0).start()
                 self.port = runner.addresses[0][1]
-                base_url = f"http://{self.host}:{self.port}"
-                async with ClientSession(base_url=base_url, cookie_jar=DummyCookieJar()) as self.http:
+                async with ClientSession(base_url=self.url, cookie_jar=DummyCookieJar()) as self.http:
                     yield
             finally:
                 await runner.cleanup()
@@ -132,13 +143,20 @@ class Platform:
 
     async def code_for(self, recipient: str, *, messages: int = 1) -> str:
         """The newest code sent to an address, once it got so many messages."""
+        return await self._newest(recipient, messages, r"\b(\d{6})\b")
+
+    async def link_token_for(self, recipient: str, *, messages: int = 1) -> str:
+        """The token in the newest link sent to an address, once it got so many messages."""
+        return await self._newest(recipient, messages, r"[?&]token=([\w.-]+)")
+
+    async def _newest(self, recipient: str, messages: int, pattern: str) -> str:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while len(found := self.mailbox.find(Query(to=recipient))) < messages:
                 last = found[0].number if found else 0
                 await self.mailbox.wait(Query(to=recipient, after=last), DEADLINE_SECONDS)
-        code = re.search(r"\b\d{6}\b", found[0].text)
-        assert code is not None, found[0].text
-        return code[0]
+        part = re.search(pattern, found[0].text)
+        assert part is not None, found[0].text
+        return part[1]
 
     async def rows(self, query: str, *arguments: Any) -> list[Any]:
         """What the database says."""
@@ -197,7 +215,7 @@ async def open_platform(
             "DRAGOMAN_OTP_SMS_PASSWORD": "demo",
             "DRAGOMAN_OTP_SMS_FROM": "+4930123456",
         } | {f"DRAGOMAN_{name.upper()}": value for name, value in changed.items()}
-        platform = Platform(servers, environment, mailbox)
+        platform = Platform(servers, environment, mailbox, inbox_url=str(sms.make_url("")).rstrip("/"))
         for name in reversed(SERVICES):
             if name not in without:
                 await stack.enter_async_context(platform.service(name))
@@ -216,6 +234,9 @@ async def load_demo(platform: Platform) -> None:
     await platform.operate(_client("follower", "follower-secret", ["client_credentials"], scopes=["revocations:read"]))
     await platform.operate(_user("def56789", email="someone@example.com"))
     await platform.operate(_user("Secret123", email="phoned@example.com", phone="+4915112345678"))
+    await platform.operate(_user("Secret123", email="foo@bar.com", email_second_factor=True))
+    await platform.operate(_user("Temp-Pass-1234", username="temp", must_change_password=True))
+    await platform.operate(_user("Otto-Pass-1234", email="otto@example.com", totp_secret=SecretStr("JBSWY3DPEHPK3PXP")))
     await platform.operate(_user("j8BDWYrQwDF5u4Yu", username="admin", email="admin@example.com"))
     await platform.operate(_user("def56789", email="expelled@example.com"))
     await platform.operate(SuspendUser(identifier="expelled@example.com"))
@@ -240,5 +261,5 @@ def _client(client_id: str, secret: str, grants: list[Any], **more: Any) -> Crea
     return CreateClient(client_id=client_id, client_secret=SecretStr(secret), grants=grants, **more)
 
 
-def _user(password: str, **identifiers: Any) -> CreateUser:
-    return CreateUser(password=SecretStr(password), enforce_policy=False, **identifiers)
+def _user(password: str, **attributes: Any) -> CreateUser:
+    return CreateUser(password=SecretStr(password), enforce_policy=False, **attributes)

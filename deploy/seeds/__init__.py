@@ -1,0 +1,1 @@
+"""Every request that the five seed documents print, sent to a running platform: `make seeds`."""
