@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from gateway.bearer import BearerTokens
+from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
+from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
 from shared.errors import Error
@@ -25,6 +27,8 @@ class Gateway:
     bus: Bus
     keys: PublicKeys
     bearer: BearerTokens
+    revocations: RevocationFeed
+    introspector: Introspector
 
 
 class Dialect(Protocol):

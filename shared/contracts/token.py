@@ -145,7 +145,13 @@ class GetRevocations(Call[RevocationList], subject="token.get_revocations.v1", c
     """The snapshot from which a follower of the feed begins."""
 
 
-class RevokeToken(ClientProof, Call[Done], subject="token.revoke_token.v1", callers=("gateway",), idempotent=True):
+class Revoked(Reply):
+    """What was ended just now, nothing where nothing was left to end; the feed tells everybody else of it."""
+
+    revocations: list[Revocation] = []
+
+
+class RevokeToken(ClientProof, Call[Revoked], subject="token.revoke_token.v1", callers=("gateway",), idempotent=True):
     """End what a client's token stands for (RFC 7009): the whole session for a user's, else that token alone.
 
     A token that is unknown, expired or another client's is no error and changes nothing.
@@ -164,7 +170,10 @@ class Introspection(Reply):
 class IntrospectToken(
     ClientProof, Call[Introspection], subject="token.introspect_token.v1", callers=("gateway",), idempotent=True
 ):
-    """Whether a token is good at this moment (RFC 7662); any client of the platform may ask."""
+    """Whether a token is good at this moment (RFC 7662); any client of the platform may ask.
+
+    An answer, whatever it says, means that the client has proved itself.
+    """
 
     token: Secret | None = None
 

@@ -17,7 +17,7 @@ from shared.bus.messages import Done
 from shared.clock import Clock
 from shared.contracts import token as contract
 from shared.contracts.identity import PasswordChanged, UserDeleted, UserSuspended
-from shared.contracts.token import Introspection, RevocationList
+from shared.contracts.token import Introspection, Revocation, RevocationList, Revoked
 from shared.errors import Error, ErrorCode
 
 
@@ -33,7 +33,7 @@ class RevocationService:
     refresh_tokens: RefreshTokens
     clock: Clock
 
-    async def revoke_token(self, call: contract.RevokeToken) -> Done:
+    async def revoke_token(self, call: contract.RevokeToken) -> Revoked:
         """End the session of a refresh token, with every access token that it ever gave; or one access token alone.
 
         Whatever is not a live token of this client is left alone without a word (RFC 7009 §2.2).
@@ -43,13 +43,16 @@ class RevocationService:
         now = self.clock.now()
         refresh = self.refresh_tokens.decode(text)
         if refresh is not None:
-            await self.sessions.end(refresh.session_id, now, "revoked", client.client_id)
-            return Done()
+            ended = await self.sessions.end(refresh.session_id, now, "revoked", client.client_id)
+            named = Revocation(kind="session", value=str(refresh.session_id), expires_at=self.revocations.until(now))
+            return Revoked(revocations=[named] if ended else [])
         claims, kid = await self._verified(text)
         own = claims is not None and claims["client_id"] == client.client_id
-        if claims is not None and own and not await self.revocations.is_revoked(claims, kid):
-            await self.sessions.revoke("token", claims["jti"], now, "revoked")
-        return Done()
+        if claims is None or not own or await self.revocations.is_revoked(claims, kid):
+            return Revoked()
+        await self.sessions.revoke("token", claims["jti"], now, "revoked")
+        named = Revocation(kind="token", value=claims["jti"], expires_at=self.revocations.until(now))
+        return Revoked(revocations=[named])
 
     async def introspect_token(self, call: contract.IntrospectToken) -> Introspection:
         """What a token says, when it is good at this moment; a refresh token only to the client that holds it."""
