@@ -10,7 +10,10 @@ from dragoman_verifier.claims import ANY_AUDIENCE, AnyAudience
 
 from gateway.bearer import BearerTokens
 from gateway.body import MAX_BODY_BYTES
+from gateway.dialects.backoffice import BackOffice
 from gateway.dialects.dialect import Dialect, Gateway
+from gateway.dialects.directus import Directus
+from gateway.dialects.enterprise import Enterprise
 from gateway.dialects.oauth2 import OAuth2
 from gateway.feed import FeedEndpoint
 from gateway.forward_auth import ForwardAuth
@@ -48,7 +51,7 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
     teller = _verifier(settings, ANY_AUDIENCE, keys, feed, kit)
     introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
     gateway = Gateway(settings, bus, keys, bearer, feed, introspector)
-    dialects: list[Dialect] = [OAuth2(gateway)]
+    dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[around_requests(dialects, kit.telemetry, kit.entropy, settings.request_seconds)],

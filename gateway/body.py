@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import warnings
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from shared import context
@@ -15,6 +18,8 @@ MAX_BODY_BYTES = 64 * 1024
 _MAX_FIELDS = 100
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
 class BodyError(Exception):
@@ -26,40 +31,68 @@ class BodyError(Exception):
         self.reason = reason
 
 
-async def read_fields(request: web.Request) -> dict[str, Any]:
+async def read_fields(
+    request: web.Request, *, any_label: bool = False, multipart: bool = False, empty: bool = False
+) -> dict[str, Any]:
     """The fields of a JSON object or a form, by the Content-Type; without one the body is JSON.
 
     A form that begins with a brace is read as JSON: curl labels `--data '{…}'` a form, and no form begins so.
+    `any_label` reads what begins like JSON as JSON whatever its label, and what has no label and begins otherwise as a
+    form. `multipart` also takes multipart/form-data with nothing but text in it (RFC 7578). `empty`: no body is no
+    fields, whatever its label.
     Raises `BodyError` for: another media type or charset, a compressed body, one that does not arrive in the request's
     time, more than 64 KiB, not UTF-8, not an object, a repeated key, nesting past what the parser follows, NaN and
     Infinity, and any string with a NUL or a lone surrogate.
     """
-    media_type = request.content_type if "Content-Type" in request.headers else _JSON
-    charset = (request.charset or "utf-8").lower()
+    unlabelled = _FORM if any_label else _JSON
+    media_type = request.content_type if "Content-Type" in request.headers else unlabelled
+    readable = {_JSON, _FORM, _MULTIPART} if multipart else {_JSON, _FORM}
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BodyError(415, "The body must not be compressed")
-    if media_type not in (_JSON, _FORM) or charset not in ("utf-8", "utf8", "us-ascii"):
-        raise BodyError(415, "The body must be JSON or a form, in UTF-8")
+    if (request.charset or "utf-8").lower() not in _CHARSETS or not (any_label or media_type in readable):
+        raise _unreadable(readable)
+    raw = await _read(request)
+    if empty and not raw:
+        return {}
+    if multipart and media_type == _MULTIPART:
+        fields = await _parse_multipart(raw, request.headers["Content-Type"])
+    else:
+        text = _decoded(raw)
+        if media_type == _FORM and not text.lstrip().startswith("{"):
+            fields = _parse_form(text)
+        elif media_type in (_JSON, _FORM) or text.lstrip().startswith(("{", "[")):
+            fields = _parse_json(text)
+        else:
+            raise _unreadable(readable)
+    for name, value in fields.items():
+        _check_text(name)
+        if isinstance(value, str):
+            _check_text(value)
+    return fields
+
+
+async def _read(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(context.remaining()):
-            raw = await request.read()
+            return await request.read()
     except TimeoutError:
         raise BodyError(408, "The body did not arrive in time") from None
     except HTTPRequestEntityTooLarge:
         raise BodyError(413, "The body is larger than 64 KiB") from None
     except (web.RequestPayloadError, ConnectionError, ValueError, EOFError):  # broken, or broken off
         raise BodyError(400, "The body cannot be read") from None
+
+
+def _decoded(raw: bytes) -> str:
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise BodyError(400, "The body is not UTF-8") from None
-    is_form = media_type == _FORM and not text.lstrip().startswith("{")
-    fields = _parse_form(text) if is_form else _parse_json(text)
-    for name, value in fields.items():
-        _check_text(name)
-        if isinstance(value, str):
-            _check_text(value)
-    return fields
+
+
+def _unreadable(readable: set[str]) -> BodyError:
+    kinds = "JSON, a form or multipart/form-data" if _MULTIPART in readable else "JSON or a form"
+    return BodyError(415, f"The body must be {kinds}, in UTF-8")
 
 
 def is_clean(text: str) -> bool:
@@ -78,6 +111,38 @@ def _parse_form(text: str) -> dict[str, Any]:
     except (ValueError, UnicodeError):
         raise BodyError(400, "The form cannot be read") from None
     return _without_repeats(pairs)
+
+
+async def _parse_multipart(raw: bytes, content_type: str) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    stream = StreamReader(BaseProtocol(loop), MAX_BODY_BYTES, loop=loop)
+    stream.feed_data(raw)
+    stream.feed_eof()
+    pairs: list[tuple[str, Any]] = []
+    try:
+        # Nothing below waits, since the body is all there: the warnings that are silenced are these alone.
+        with warnings.catch_warnings():
+            for warning in (BadContentDispositionHeader, BadContentDispositionParam):
+                warnings.simplefilter("ignore", warning)
+            reader = MultipartReader({"Content-Type": content_type}, stream)
+            while (part := await reader.next()) is not None and len(pairs) <= _MAX_FIELDS:
+                pairs.append(await _text_field(part))
+    except BodyError:
+        raise
+    except Exception:  # noqa: BLE001 - the reader names no set of errors, and bad input is all that it can meet
+        raise BodyError(400, "The multipart body cannot be read") from None
+    if len(pairs) > _MAX_FIELDS:
+        raise BodyError(400, "The multipart body cannot be read")
+    return _without_repeats(pairs)
+
+
+async def _text_field(part: MultipartReader | BodyPartReader) -> tuple[str, str]:
+    if isinstance(part, MultipartReader) or part.filename is not None or not part.name:
+        raise BodyError(400, "Every part of the body must be a named text field")
+    encoding = part.headers.get("Content-Transfer-Encoding", "binary").lower()
+    if encoding not in ("binary", "8bit", "7bit") or part.get_charset("utf-8").lower() not in _CHARSETS:
+        raise BodyError(415, "Every part of the body must be plain UTF-8")
+    return part.name, _decoded(await part.read())
 
 
 def _parse_json(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.body import BodyError
-from gateway.dialects.dialect import Dialect
+from gateway.dialects.dialect import NO_STORE, Dialect, no_content
 from shared import context
 from shared.entropy import Entropy
 from shared.errors import Error
@@ -40,13 +40,14 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
                 response = dialect.refuse(error, request)
             except BodyError as error:
                 fault = {"reason": error.reason}
-                response = dialect.fail(error.status, error.reason, {})
+                response = dialect.fail(error.status, error.reason, {}, request)
             except web.HTTPException as error:  # the router's: 404, 405, …
-                allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-                response = dialect.fail(error.status, _REASONS.get(error.status, error.reason), allow)
+                response = _routed(error, request, dialect)
             except Exception as error:  # noqa: BLE001 - the last net: logged with its cause, told without
                 fault = {"exc_info": error}
-                response = dialect.fail(500, "Something went wrong on our side", {})
+                response = dialect.fail(500, "Something went wrong on our side", {}, request)
+            if dialect.cors is not None:
+                response.headers.update(dialect.cors.headers(request.headers.get("Origin")))
             route = request.match_info.route.resource
             path = route.canonical if route is not None else "none"
             elapsed = time.perf_counter() - started
@@ -68,6 +69,14 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
     return middleware
 
 
+def _routed(error: web.HTTPException, request: web.Request, dialect: Dialect) -> web.Response:
+    """The answer where no handler is: a preflight to a path that is there, or what is wrong with the path or method."""
+    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if dialect.cors is not None and error.status == 405 and request.method == "OPTIONS":
+        return no_content({**NO_STORE, **dialect.cors.preflight_headers(request.headers.get("Origin"))})
+    return dialect.fail(error.status, _REASONS.get(error.status, error.reason), allow, request)
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries, also one that is a stream."""
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
@@ -76,8 +85,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
-    """Whose way of speaking a path's errors have; the first dialect's where nobody claims it."""
+    """Whose way of speaking a path's errors have; the first dialect's where nobody claims it.
+
+    Neither letter case nor slashes too many in front hide what was meant; what they lead to is a 404 all the same.
+    """
+    meant = f"/{path.lstrip('/').lower()}/"
     for dialect in dialects:
-        if any(path == prefix or path.startswith(f"{prefix}/") for prefix in dialect.prefixes):
+        if any(meant.startswith(f"{prefix}/") for prefix in dialect.prefixes):
             return dialect
     return dialects[0]

@@ -1,11 +1,15 @@
 """What operators can set for the gateway."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from gateway.cors import CorsPolicy
 from gateway.forward_rules import parse_rules
-from shared.settings import Settings
+from gateway.reset_urls import page_of
+from shared.settings import CommaList, Settings
+
+_COOKIE_NAME = r"^[A-Za-z0-9_-]+$"
 
 
 class GatewaySettings(Settings):
@@ -31,12 +35,66 @@ class GatewaySettings(Settings):
     oauth2_body_invalid_client_400: bool = Field(
         False, description="answer 400 instead of 401 when credentials in the body are wrong, as seed 000's origin did"
     )
+    directus_login_stall_ms: int = Field(
+        500, ge=0, le=3000, description="least time of a refused Directus login and of asking for a password reset"
+    )
+    directus_refresh_cookie_name: str = Field(
+        "directus_refresh_token", pattern=_COOKIE_NAME, description="cookie of a refresh token, in the mode cookie"
+    )
+    directus_session_cookie_name: str = Field(
+        "directus_session_token", pattern=_COOKIE_NAME, description="cookie of an access token, in the mode session"
+    )
+    directus_cookie_domain: str = Field(
+        "", pattern=r"^[A-Za-z0-9.-]*$", description="domain that gets those cookies; empty: the host that set them"
+    )
+    directus_cookie_secure: bool = Field(True, description="send them over HTTPS only; off is for development")
+    directus_cookie_same_site: Literal["lax", "strict", "none"] = Field(
+        "lax", description="whether other sites' requests carry them; none needs HTTPS"
+    )
+    directus_cors_origins: str = Field(
+        "", description="origins whose scripts may speak to the Directus API with cookies, with commas"
+    )
+    directus_password_reset_url: str = Field(
+        "", description="page that reset links lead to by default; empty means /admin/reset-password of the issuer"
+    )
+    directus_password_reset_url_allow_list: CommaList = Field(
+        [], description="further pages that a client may have them lead to (origin and path), with commas"
+    )
     forward_auth_rules: str = Field(
         "", description="what requests that a proxy asks about need, as docs/forward-auth.md says; else a token"
     )
     forward_auth_audiences: str = Field(
         "", description="the `aud` of which their tokens must carry one, with commas; empty means the platform's own"
     )
+
+    @property
+    def directus_reset_page(self) -> str:
+        """Where reset links lead when nobody says otherwise; never what a request's Host says."""
+        return self.directus_password_reset_url or f"{self.issuer.rstrip('/')}/admin/reset-password"
+
+    @field_validator("directus_cors_origins")
+    @classmethod
+    def _origins_are_readable(cls, value: str) -> str:
+        CorsPolicy.listed(value, ())
+        return value
+
+    @field_validator("directus_password_reset_url", "directus_password_reset_url_allow_list")
+    @classmethod
+    def _pages_are_pages(cls, value: str | list[str]) -> str | list[str]:
+        for url in [value] if isinstance(value, str) else value:
+            try:
+                page_of(url or "https://empty.example.com")
+            except ValueError as error:
+                raise ValueError(f"{url}: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _cookies_can_be_kept(self) -> Self:
+        if self.directus_cookie_same_site == "none" and not self.directus_cookie_secure:
+            raise ValueError("directus_cookie_same_site is none, which browsers take from secure cookies only")
+        if self.directus_refresh_cookie_name == self.directus_session_cookie_name:
+            raise ValueError("directus_refresh_cookie_name and directus_session_cookie_name are the same")
+        return self
 
     @field_validator("forward_auth_rules")
     @classmethod

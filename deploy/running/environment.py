@@ -17,6 +17,7 @@ GATEWAY, INBOX = "DRAGOMAN_PORT", "DRAGOMAN_INBOX_PORT"
 SECRET_FILES = {
     "DRAGOMAN_TOKEN_WRAPPING_KEY_FILE": "token-wrapping-key",
     "DRAGOMAN_TOKEN_REFRESH_KEY_FILE": "token-refresh-key",
+    "DRAGOMAN_IDENTITY_SECRET_KEY_FILE": "identity-secret-key",
     "DRAGOMAN_OTP_CODE_KEY_FILE": "otp-code-key",
 }
 

@@ -1,9 +1,20 @@
 """identity: who somebody is.
 
-Owns users and their identifiers (canonical e-mail, phone in E.164, lower-case username) and their states.
-Answers `identity.*.v1` (shared/contracts/identity.py); tells of users created, suspended, and passwords changed.
-Needs PostgreSQL, and `password` and `otp` over the bus.
+Owns users, their identifiers (canonical e-mail, phone in E.164, lower-case username), states and second factors (in
+PostgreSQL; TOTP secrets encrypted), and open challenges and failed attempts (in Redis, under keyed hashes).
+Answers `identity.*.v1` (shared/contracts/identity.py); tells of users created, suspended and deleted.
+Needs PostgreSQL and Redis, and `password` and `otp` over the bus.
 
-When something is gone it denies: without PostgreSQL nobody is recognised; without `password` no password counts,
-while codes still do; without `otp` no code counts, while passwords that cannot be codes still do.
+A sign-in goes through these in order: the user, the limit on failed attempts, the password or a code, the second
+factor, a new password where that is due. The attempt is counted before anything is compared.
+
+When something is gone it denies:
+
+    PostgreSQL   nobody is recognised, nothing is changed
+    Redis        passwords of users without a second factor still count, under a stricter limit of each process; no code
+                 and no second factor does, no challenge is made or met, no password is reset by a code; TOTP is neither
+                 turned on nor off by its user
+    `password`   no password counts and none is changed; codes still count
+    `otp`        no code by e-mail or SMS counts and none is sent, nor a link; passwords that cannot be sign-in codes
+                 still count, and so does TOTP
 """

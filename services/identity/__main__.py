@@ -3,47 +3,117 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
-from services.identity.repository import UserRepository
-from services.identity.service import IdentityService
+from services.identity.domain.failures import FailurePolicy, LocalFailures
+from services.identity.domain.keys import Names
+from services.identity.domain.recovery_codes import RecoveryCodes
+from services.identity.domain.totp import SecretBox
+from services.identity.metrics import IdentityMetrics
+from services.identity.repository.challenges import ChallengeRepository
+from services.identity.repository.failures import FailureRepository
+from services.identity.repository.second_factors import SecondFactorRepository
+from services.identity.repository.users import UserRepository
+from services.identity.service.attempts import Attempts
+from services.identity.service.authentication import AuthenticationService
+from services.identity.service.challenges import ChallengeService
+from services.identity.service.codes import CodeService
+from services.identity.service.passwords import PasswordService
+from services.identity.service.second_factors import SecondFactorProver, SecondFactorService
+from services.identity.service.users import UserService
 from services.identity.settings import IdentitySettings
 from shared.bus.outbox import Outbox, OutboxRelay
 from shared.contracts.identity import (
+    AnswerChallenge,
     Authenticate,
+    ChangePassword,
     CreateUser,
     DeleteUser,
+    DisableTotp,
+    EnableTotp,
+    GenerateTotp,
     GetUser,
     ListUsers,
+    RequestPasswordReset,
+    ResetPassword,
     SendCode,
+    SetSecondFactors,
     SuspendUser,
 )
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
+from shared.redis import check, open_redis
+from shared.settings import decode_key
 
 
 @asynccontextmanager
 async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[None]:
     """Run `identity` while inside."""
     url = settings.postgres_url.get_secret_value()
-    async with Database(url, name="identity", max_size=settings.pool_size) as database:
-        outbox = Outbox("identity", kit.entropy)
+    async with (
+        Database(url, name="identity", max_size=settings.pool_size) as database,
+        open_redis(settings.redis_url.get_secret_value()) as redis,
+    ):
+        clock, entropy, prefix = kit.clock, kit.entropy, settings.redis_prefix
+        secret_key = decode_key(settings.secret_key)
+        names, box, recovery_codes = Names(secret_key), SecretBox(secret_key, entropy), RecoveryCodes(secret_key)
+        outbox = Outbox("identity", entropy)
+        users = UserRepository(database, outbox)
+        factors = SecondFactorRepository(database)
+        open_challenges = ChallengeRepository(redis, prefix, names, settings.challenge_attempts)
         bus = kit.bus(settings, prefetch=settings.prefetch)
-        service = IdentityService(settings, UserRepository(database, outbox), bus, kit.clock, kit.entropy)
+        attempts = _attempts(settings, FailureRepository(redis, prefix, _policy(settings)), names, kit)
+        codes = CodeService(settings, users, bus)
+        passwords = PasswordService(settings, users, attempts, codes, bus, clock, entropy)
+        prover = SecondFactorProver(factors, box, recovery_codes, codes, bus, clock)
+        challenges = ChallengeService(settings, users, open_challenges, attempts, prover, passwords, clock, entropy)
+        recognising = AuthenticationService(
+            settings, users, attempts, codes, passwords, prover, challenges, clock, entropy
+        )
+        second_factors = SecondFactorService(
+            settings, users, factors, box, recovery_codes, prover, passwords, attempts, clock, entropy
+        )
+        managing = UserService(settings, users, box, bus, clock, entropy)
         bus.serve(
             {
-                Authenticate: service.authenticate,
-                SendCode: service.send_code,
-                CreateUser: service.create_user,
-                SuspendUser: service.suspend_user,
-                DeleteUser: service.delete_user,
-                GetUser: service.get_user,
-                ListUsers: service.list_users,
+                Authenticate: recognising.authenticate,
+                AnswerChallenge: challenges.answer_challenge,
+                SendCode: codes.send_code,
+                RequestPasswordReset: passwords.request_password_reset,
+                ResetPassword: passwords.reset_password,
+                ChangePassword: passwords.change_password,
+                GenerateTotp: second_factors.generate_totp,
+                EnableTotp: second_factors.enable_totp,
+                DisableTotp: second_factors.disable_totp,
+                SetSecondFactors: second_factors.set_second_factors,
+                CreateUser: managing.create_user,
+                SuspendUser: managing.suspend_user,
+                DeleteUser: managing.delete_user,
+                GetUser: managing.get_user,
+                ListUsers: managing.list_users,
             }
         )
-        relay = OutboxRelay("identity", database, bus, outbox, kit.clock, kit.telemetry)
+        relay = OutboxRelay("identity", database, bus, outbox, clock, kit.telemetry)
         kit.health.add("postgres", lambda: database.check_writable("identity"))
+        kit.health.add("redis", lambda: check(redis))
         async with background(asyncio.create_task(relay.run())), bus:
             yield
+
+
+def _policy(settings: IdentitySettings) -> FailurePolicy:
+    return FailurePolicy(
+        allowed=settings.failures_allowed,
+        longest_delay=timedelta(seconds=settings.longest_delay_seconds),
+        forget_after=timedelta(seconds=settings.forget_failures_seconds),
+    )
+
+
+def _attempts(settings: IdentitySettings, failures: FailureRepository, names: Names, kit: Kit) -> Attempts:
+    policy = _policy(settings)
+    # Stricter, since each replica counts for itself while Redis is away.
+    local = LocalFailures(replace(policy, allowed=policy.allowed // 2))
+    return Attempts(failures, local, names, IdentityMetrics(kit.telemetry.registry), kit.clock, kit.entropy)
 
 
 COMPONENT = Component(IdentitySettings, open_identity)

@@ -5,7 +5,9 @@ from typing import ClassVar
 import phonenumbers
 from pydantic import Field, SecretStr, field_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, decode_key
+
+_KEY_BYTES = 32
 
 
 class IdentitySettings(Settings):
@@ -15,13 +17,41 @@ class IdentitySettings(Settings):
 
     postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
+    redis_url: SecretStr = Field(description="Redis URL, for challenges and for failed attempts")
+    redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     prefetch: int = Field(64, ge=1, le=1000, description="calls worked on at once")
+    secret_key: SecretStr = Field(
+        description="what TOTP secrets are encrypted under, recovery codes and names in Redis derived from: 32 random "
+        "bytes or more as base64url; changing it makes every TOTP secret unreadable and every recovery code wrong"
+    )
     default_region: str = Field(
         "DE", description="country (ISO 3166-1 alpha-2) of phone numbers given without a country code"
     )
     otp_enabled: bool = Field(False, description="whether one-time codes can be requested and used as passwords")
     allow_new_users: bool = Field(
         False, description="whether a code may be sent to an address that nobody has, and using it creates the user"
+    )
+    challenge_seconds: int = Field(
+        180, ge=60, le=900, description="how long a challenge (second factor, new password) can be answered"
+    )
+    challenge_attempts: int = Field(3, ge=1, le=10, description="wrong answers after which a challenge is gone")
+    failures_allowed: int = Field(
+        10,
+        ge=3,
+        le=100,
+        description="attempts in a row that may fail for one account, in all dialects together, before delays begin",
+    )
+    longest_delay_seconds: int = Field(
+        900, ge=1, le=3600, description="delays double with each failure, beginning with a second, up to this"
+    )
+    forget_failures_seconds: int = Field(
+        3600,
+        ge=60,
+        le=86_400,
+        description="how long an account must be left in peace before its failures are forgotten",
+    )
+    totp_issuer: str = Field(
+        "Dragoman", min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$", description="what authenticators call us"
     )
 
     @field_validator("default_region")
@@ -30,3 +60,10 @@ class IdentitySettings(Settings):
         if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
             raise ValueError("not a region that phone numbers are known for")
         return value.upper()
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(decode_key(value)) < _KEY_BYTES:
+            raise ValueError(f"must be base64url of {_KEY_BYTES} bytes or more")
+        return value

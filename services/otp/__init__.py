@@ -8,6 +8,10 @@ When something is gone it denies: without Redis no code is made and none counts;
 while those already sent still count; without the mail server or the SMS provider codes wait in a queue and are tried
 again while they live.
 
+A code is for one purpose and never accepted for another. Those for signing in, for a second factor and for a reset of
+the password are a few digits, whose attempts are counted. A link that resets the password carries 256 bits that nobody
+can guess, so that nothing is counted and nobody can be locked out of it.
+
 A repeated request. Two wishes meet: a client that lost the answer and asks again must not cause a second message, and
 a person who waits in vain and asks again must get one, with the same code, since the first may be still on its way.
 What tells them apart is time, counted from the earlier message or from the code's making:

@@ -81,8 +81,12 @@ class Deliverer:
         if sender is None:
             raise unavailable(f"codes by {event.channel} are not set up")
         code = self._codes.code(event.purpose, event.code_id)
+        if event.link is not None:
+            text = messages.link_text(event.link.replace(messages.CODE_PLACE, code), left)
+        else:
+            text = messages.text(event.purpose, event.channel, code, left)
         try:
-            await sender.send(delivery_id, event.address, messages.text(event.channel, code, left))
+            await sender.send(delivery_id, event.address, text)
         except Refused as refusal:
             return "failed", refusal.reason
         return "sent", ""

@@ -63,6 +63,16 @@ end
 return {'wrong_code', 0}
 """
 
+_CHECK_UNCOUNTED = """
+local now, proof = tonumber(ARGV[1]), ARGV[2]
+local code = redis.call('HMGET', KEYS[1], 'expires', 'proof', 'decoy')
+if not code[1] then return 'wrong_code' end
+if now >= tonumber(code[1]) then return 'code_expired' end
+if code[3] ~= '0' or code[2] ~= proof then return 'wrong_code' end
+redis.call('DEL', KEYS[1])
+return 'accepted'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class NewCode:
@@ -104,6 +114,7 @@ class CodeRecords:
         self._max_attempts = max_attempts
         self._issue = redis.register_script(_ISSUE)
         self._check = redis.register_script(_CHECK)
+        self._check_uncounted = redis.register_script(_CHECK_UNCOUNTED)
 
     async def issue(self, account: str, purpose: str, new: NewCode, resend: timedelta) -> LiveCode:
         """The account's live code when it was made less than `resend` ago and can still be used, else the new one.
@@ -139,6 +150,15 @@ class CodeRecords:
                 args=[_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)],
             )
         return Checked(outcome.decode(), timedelta(milliseconds=wait))
+
+    async def check_uncounted(self, account: str, purpose: str, proof: str, now: datetime) -> Outcome:
+        """Compare, and spend the code when it is right: only for codes that nobody can guess. Raises `unavailable`."""
+        async with faults_told():
+            outcome = await self._check_uncounted(
+                keys=[self._code_key(account, purpose)], args=[_milliseconds(now), proof]
+            )
+        checked: Outcome = outcome.decode()
+        return checked
 
     def _code_key(self, account: str, purpose: str) -> str:
         # The braces keep both keys of an account on one node of a Redis Cluster.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from services.otp.codes import Codes
-from services.otp.messages import is_address
+from services.otp.codes import LINK, Codes
+from services.otp.messages import is_address, is_link
 from services.otp.metrics import OtpMetrics
 from services.otp.repository import CodeRecords, Deliveries, NewCode
 from services.otp.senders import Sender
@@ -49,12 +49,12 @@ class OtpService:
         """Make a code, or take the one made a moment ago, and have it sent; the package says when which.
 
         Without delivery every step is the same, but the code is a decoy and the delivery is withheld.
-        Errors: feature_disabled when the channel has no provider, since asking again would not help.
+        Errors: feature_disabled when the channel has no provider, since asking again would not help; invalid_request
+        with `detail.field`.
         """
         if call.channel not in self._senders:
             raise Error(ErrorCode.FEATURE_DISABLED, f"codes by {call.channel} are not set up")
-        if not is_address(call.channel, call.address):
-            raise Error(ErrorCode.INVALID_REQUEST, "the address is malformed", detail={"field": "address"})
+        _check_message(call)
         settings, codes, now = self._settings, self._codes, self._clock.now()
         code_id = self._entropy.uuid()
         code = await self._records.issue(
@@ -65,7 +65,7 @@ class OtpService:
                 proof=codes.proof(call.account, call.purpose, codes.code(call.purpose, code_id)),
                 decoy=not call.deliver,
                 made_at=now,
-                ttl=timedelta(seconds=settings.code_ttl_seconds),
+                ttl=timedelta(seconds=settings.link_ttl_seconds if call.purpose == LINK else settings.code_ttl_seconds),
             ),
             resend=timedelta(seconds=settings.resend_seconds),
         )
@@ -76,6 +76,7 @@ class OtpService:
                 channel=call.channel,
                 address=call.address,
                 expires_at=code.expires_at,
+                link=call.link,
             ),
             codes.target_name(call.purpose, call.channel, call.address),
             withheld=not call.deliver,
@@ -87,7 +88,11 @@ class OtpService:
         return CodeIssued(expires_at=code.expires_at)
 
     async def check_code(self, call: CheckCode) -> Done:
-        """Spend a code. What does not even look like one is refused without costing the account an attempt."""
+        """Spend a code. What does not even look like one is refused without costing the account an attempt.
+
+        The code of a link costs none at all: nobody can guess it, so that counting would only let strangers, or an
+        account's used up attempts at other codes, keep its owner out.
+        """
         outcome: str = ErrorCode.UNAVAILABLE
         try:
             outcome, wait = await self._check(call)
@@ -98,13 +103,27 @@ class OtpService:
         return Done()
 
     async def _check(self, call: CheckCode) -> tuple[str, timedelta]:
-        if not self._codes.may_be_code(call.code):
+        if not self._codes.may_be_code(call.purpose, call.code):
             return ErrorCode.WRONG_CODE, timedelta(0)
-        checked = await self._records.check(
-            self._codes.account_name(call.account),
-            call.purpose,
-            self._codes.proof(call.account, call.purpose, call.code),
-            now=self._clock.now(),
-            window=timedelta(seconds=self._settings.attempts_seconds),
-        )
+        account = self._codes.account_name(call.account)
+        proof = self._codes.proof(call.account, call.purpose, call.code)
+        now = self._clock.now()
+        if call.purpose == LINK:
+            return await self._records.check_uncounted(account, call.purpose, proof, now), timedelta(0)
+        window = timedelta(seconds=self._settings.attempts_seconds)
+        checked = await self._records.check(account, call.purpose, proof, now, window)
         return checked.outcome, checked.wait
+
+
+def _check_message(call: IssueCode) -> None:
+    problem = None
+    if not is_address(call.channel, call.address):
+        problem = ("address", "the address is malformed")
+    elif (call.link is not None) != (call.purpose == LINK):
+        problem = ("link", f"a link goes with the purpose {LINK}, and with no other")
+    elif call.link is not None and call.channel != "email":
+        problem = ("channel", "links are sent by e-mail alone")
+    elif call.link is not None and not is_link(call.link):
+        problem = ("link", "the link is malformed, too long or has no place for the code")
+    if problem is not None:
+        raise Error(ErrorCode.INVALID_REQUEST, problem[1], detail={"field": problem[0]})

@@ -28,6 +28,9 @@ class OtpSettings(Settings):
     )
     code_digits: int = Field(6, ge=6, le=8, description="digits of a code")
     code_ttl_seconds: int = Field(600, ge=60, description="how long a code lives; 1800 at most")
+    link_ttl_seconds: int = Field(
+        86_400, ge=300, le=604_800, description="how long a link that sets a new password lives"
+    )
     repeat_seconds: int = Field(
         10, ge=0, le=60, description="the same request again within this time is taken for a retry: no second message"
     )
@@ -77,6 +80,8 @@ class OtpSettings(Settings):
     def _fits_together(self) -> Self:
         if not self.repeat_seconds <= self.resend_seconds <= self.code_ttl_seconds:
             raise ValueError("repeat_seconds, resend_seconds and code_ttl_seconds must not decrease in this order")
+        if self.resend_seconds > self.link_ttl_seconds:
+            raise ValueError("link_ttl_seconds must not be less than resend_seconds")
         if self.smtp_host and not self.mail_from:
             raise ValueError("smtp_host needs mail_from")
         if self.smtp_username and self.smtp_tls == "none":

@@ -1,5 +1,6 @@
 """The password service, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,10 +10,11 @@ from services.password.domain.policy import Policy
 from services.password.repository import PasswordRepository
 from services.password.service import PasswordService
 from services.password.settings import PasswordSettings
-from shared.contracts.password import ImportPasswordHash, SetPassword, VerifyPassword
+from shared.bus.outbox import Outbox, OutboxRelay
+from shared.contracts.password import CheckPasswordPolicy, ImportPasswordHash, SetPassword, VerifyPassword
 from shared.hashing import HashPool
 from shared.postgres import Database
-from shared.process import Component, Kit, run
+from shared.process import Component, Kit, background, run
 
 _BESIDE_THE_POOL = 8
 """Calls taken from the broker beyond those the pool holds: on their way to or from PostgreSQL, or about to be refused.
@@ -32,21 +34,26 @@ async def open_password(settings: PasswordSettings, kit: Kit) -> AsyncIterator[N
         entropy=kit.entropy,
     )
     policy = Policy(settings.min_length, common_passwords.load())
+    outbox = Outbox("password", kit.entropy)
     async with (
         Database(settings.postgres_url.get_secret_value(), name="password") as database,
         HashPool(settings.workers, settings.queue) as pool,
-        PasswordService(PasswordRepository(database), hasher, pool, policy, kit.clock, kit.telemetry) as service,
+        PasswordService(
+            PasswordRepository(database, outbox, kit.clock), hasher, pool, policy, kit.telemetry
+        ) as service,
     ):
         bus = kit.bus(settings, prefetch=pool.workers + settings.queue + _BESIDE_THE_POOL)
         bus.serve(
             {
                 VerifyPassword: service.verify,
                 SetPassword: service.set,
+                CheckPasswordPolicy: service.check_policy,
                 ImportPasswordHash: service.import_hash,
             }
         )
         kit.health.add("postgres", lambda: database.check_writable("password"))
-        async with bus:
+        relay = OutboxRelay("password", database, bus, outbox, kit.clock, kit.telemetry)
+        async with background(asyncio.create_task(relay.run())), bus:
             yield
 
 

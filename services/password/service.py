@@ -1,6 +1,7 @@
 """What the password service does, one method per call."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Self
 from uuid import UUID
 
@@ -10,8 +11,14 @@ from services.password.domain.policy import Policy, Reason
 from services.password.domain.text import is_hashable
 from services.password.repository import PasswordRepository
 from shared.bus.messages import Done
-from shared.clock import Clock
-from shared.contracts.password import ImportPasswordHash, SetPassword, Verification, VerifyPassword
+from shared.contracts.password import (
+    CheckPasswordPolicy,
+    ImportPasswordHash,
+    PasswordSet,
+    SetPassword,
+    Verification,
+    VerifyPassword,
+)
 from shared.errors import Error, ErrorCode
 from shared.hashing import HashPool
 from shared.telemetry import Telemetry
@@ -29,14 +36,12 @@ class PasswordService:
         hasher: Hasher,
         pool: HashPool,
         policy: Policy,
-        clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._passwords = passwords
         self._hasher = hasher
         self._pool = pool
         self._policy = policy
-        self._clock = clock
         self._log = telemetry.log
         self._rehashes: set[asyncio.Task[None]] = set()
 
@@ -55,31 +60,34 @@ class PasswordService:
             self._rehash_later(call.user_id, stored, typed)
         return Verification(matches=verdict.matches)
 
-    async def set(self, call: SetPassword) -> Done:
+    async def check_policy(self, call: CheckPasswordPolicy) -> Done:
+        """Accept or refuse a password as `set` would, and keep nothing."""
+        self._refuse(self._policy.reasons(call.password.get_secret_value(), call.context))
+        return Done()
+
+    async def set(self, call: SetPassword) -> PasswordSet:
         """Store the hash of a password that the policy accepts, or of any that can be verified when it is not asked."""
         password = call.password.get_secret_value()
         if call.enforce_policy:
-            reasons = self._policy.reasons(password, call.context)
-        elif is_hashable(password):
-            reasons = []
-        else:
-            reasons = [Reason.TOO_LONG if password else Reason.TOO_SHORT]
-        if reasons:
-            detail = {"reasons": reasons, "min_length": self._policy.min_length}
-            raise Error(ErrorCode.WEAK_PASSWORD, f"the password is {', '.join(reasons)}", detail=detail)
+            self._refuse(self._policy.reasons(password, call.context))
+        elif not is_hashable(password):
+            self._refuse([Reason.TOO_LONG if password else Reason.TOO_SHORT])
         stored = await self._pool.run(self._hasher.hash, password)
-        await self._passwords.save(call.user_id, stored, self._clock.now())
-        return Done()
+        return PasswordSet(changed_at=await self._passwords.save(call.user_id, stored))
 
-    async def import_hash(self, call: ImportPasswordHash) -> Done:
+    async def import_hash(self, call: ImportPasswordHash) -> PasswordSet:
         """Take over a hash made elsewhere as it is."""
         stored = call.password_hash.get_secret_value()
         try:
             parse(stored)
         except UnsupportedHash as error:
             raise Error(ErrorCode.INVALID_REQUEST, str(error), detail={"field": "password_hash"}) from None
-        await self._passwords.save(call.user_id, stored, self._clock.now())
-        return Done()
+        return PasswordSet(changed_at=await self._passwords.save(call.user_id, stored))
+
+    def _refuse(self, reasons: Sequence[Reason]) -> None:
+        if reasons:
+            detail = {"reasons": reasons, "min_length": self._policy.min_length}
+            raise Error(ErrorCode.WEAK_PASSWORD, f"the password is {', '.join(reasons)}", detail=detail)
 
     def _rehash_later(self, user_id: UUID, stored: str, password: str) -> None:
         # Beside the call, so that the sign-in neither waits for it nor fails with it.

@@ -19,11 +19,15 @@ from services.token.service.clients import ClientService
 from services.token.service.grants import GrantService
 from services.token.service.keys import KeyService
 from services.token.service.revocation import RevocationService
+from services.token.service.sign_in import SignInService
 from services.token.settings import LONGEST_ACCESS_SECONDS, TokenSettings
+from services.token.token_issuer import TokenIssuer
 from shared.bus.outbox import Inbox, Outbox, OutboxRelay
-from shared.contracts.identity import PasswordChanged, UserDeleted, UserSuspended
+from shared.contracts import identity, password
 from shared.contracts.token import (
+    ContinueSignIn,
     CreateClient,
+    EndSession,
     GetKeys,
     GetRevocations,
     GrantClientCredentials,
@@ -39,6 +43,7 @@ from shared.contracts.token import (
     RewrapSigningKeys,
     RotateClientSecret,
     RotateSigningKey,
+    SignIn,
     WithdrawClientSecrets,
 )
 from shared.hashing import HashPool
@@ -70,7 +75,11 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         refresh_tokens = RefreshTokens(decode_key(settings.refresh_key))
         authentication = ClientAuthentication(clients, pool, kit.clock, kit.entropy)
         bus = kit.bus(settings, prefetch=settings.prefetch)
-        granting = GrantService(settings, sessions, keys, authentication, refresh_tokens, bus, kit.clock, kit.entropy)
+        policies = settings.policies()
+        issuer = TokenIssuer(settings.issuer, settings.audience, policies, keys, refresh_tokens, kit.clock, kit.entropy)
+        grace = timedelta(seconds=settings.refresh_grace_seconds)
+        granting = GrantService(policies, grace, sessions, keys, authentication, refresh_tokens, issuer, bus, kit.clock)
+        signing_in = SignInService(policies, sessions, authentication, issuer, bus, kit.clock, kit.entropy)
         registering = ClientService(clients, pool, kit.clock, kit.entropy)
         revoking = RevocationService(
             settings.issuer, sessions, revocations, keys, authentication, refresh_tokens, kit.clock
@@ -79,8 +88,11 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         bus.serve(
             {
                 GrantClientCredentials: granting.grant_client_credentials,
-                GrantPassword: granting.grant_password,
+                GrantPassword: signing_in.grant_password,
                 GrantRefreshToken: granting.grant_refresh_token,
+                SignIn: signing_in.sign_in,
+                ContinueSignIn: signing_in.continue_sign_in,
+                EndSession: revoking.end_session,
                 GetKeys: granting.get_keys,
                 RevokeToken: revoking.revoke_token,
                 IntrospectToken: revoking.introspect_token,
@@ -99,9 +111,10 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         )
         bus.subscribe(
             {
-                UserSuspended: revoking.on_user_suspended,
-                UserDeleted: revoking.on_user_deleted,
-                PasswordChanged: revoking.on_password_changed,
+                identity.UserSuspended: revoking.on_user_suspended,
+                identity.UserDeleted: revoking.on_user_deleted,
+                identity.PasswordChanged: revoking.on_password_changed,
+                password.PasswordChanged: revoking.on_password_changed,
             }
         )
         relay = OutboxRelay("token", database, bus, outbox, kit.clock, kit.telemetry)

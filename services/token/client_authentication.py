@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from services.token.domain import clients
 from services.token.domain.clients import ClientSecret, OAuthClient
+from services.token.domain.dialects import BUILT_IN_CLIENTS
 from services.token.repository.clients import ClientRepository
 from shared.clock import Clock
 from shared.contracts.token import ClientProof, Grant
@@ -47,9 +48,17 @@ class ClientAuthentication:
         return client
 
     async def identify(self, proof: ClientProof, *, reason_without_one: str = "wrong") -> OAuthClient:
-        """The client that `proof` proves, whatever it may do. Raises invalid_client, with `detail.reason`."""
+        """The client that `proof` proves, whatever it may do. Raises invalid_client, with `detail.reason`.
+
+        A dialect's built-in client proves nothing, so there is nothing it gets here: `invalid_request` for another
+        dialect than oauth2, and in that the id of a built-in client is nobody's, even if it was registered once.
+        """
+        if proof.dialect != "oauth2":
+            raise Error(ErrorCode.INVALID_REQUEST, f"{proof.dialect} has no clients that authenticate")
         if not proof.client_id:
             raise _invalid_client("missing_id")
+        if proof.client_id in BUILT_IN_CLIENTS:
+            raise _invalid_client("wrong")
         client = await self._repository.find(proof.client_id, self._clock.now())
         presented = proof.client_secret.get_secret_value() if proof.client_secret else ""
         if client is None:

@@ -6,13 +6,15 @@ from uuid import UUID
 
 from pydantic import model_validator
 
-from shared.bus.messages import Call, Event, Message, Reply, Secret
+from shared.bus.messages import Call, Done, Event, Message, Reply, Secret
 
 UserState = Literal["active", "suspended", "must_change_password"]
+SecondFactor = Literal["email", "totp"]
+ChallengeKind = Literal["new_password", "second_factor"]
 
 
 class User(Reply):
-    """A user and the canonical form of each identifier."""
+    """A user and the canonical form of each identifier; `second_factors` are those that a sign-in has to prove."""
 
     id: UUID
     email: str | None = None
@@ -20,34 +22,72 @@ class User(Reply):
     username: str | None = None
     state: UserState = "active"
     created_at: datetime
+    second_factors: list[SecondFactor] = []
 
 
 class Challenge(Message):
-    """What somebody has to do before the proof counts."""
+    """What somebody has to do before the proof counts.
 
-    kind: Literal["new_password"]
+    `token` (a UUID) is to be handed back with the answer until `expires_at`; it works once, for the dialect that it was
+    given to. `factor` is the one to prove, for a `second_factor`.
+    """
+
+    kind: ChallengeKind
+    token: Secret | None = None
+    factor: SecondFactor | None = None
+    expires_at: datetime | None = None
 
 
 class Authentication(Reply):
     """Who somebody is. With a `challenge` nothing may be granted until that is met.
 
-    `methods` are authentication method references (RFC 8176): `pwd`, `otp`.
+    `methods` are authentication method references (RFC 8176): `pwd`, `otp`, `mfa`.
+    `proved_at` is when the proof held, by the clock that also tells when a password changed.
     """
 
     user: User
     methods: list[str]
     challenge: Challenge | None = None
+    proved_at: datetime | None = None
 
 
 class Authenticate(Call[Authentication], subject="identity.authenticate.v1", callers=("token",), timeout=5.0):
-    """Turn an identifier (e-mail, phone or username) and a secret (password or live code) into a user or a challenge.
+    """Turn an identifier (e-mail, phone or username) and a secret into a user or a challenge.
 
-    Errors: no_such_user, wrong_password, user_suspended; the edge merges them.
+    `accept_code`: the secret may be a live sign-in code instead of the password.
+    `second_factor` says how this caller can have one proved: not at all (`refuse`), by `code` in the same call
+    (`inline`; an e-mailed code is sent when `code` is missing), or by a `challenge` of its own.
+    `new_password`: a challenge may ask for a new password; otherwise a user who needs one is refused.
+    A challenge is bound to `dialect`.
+    Errors: no_such_user, wrong_password, user_suspended, password_change_required, too_many_attempts, and once the
+    password was right second_factor_required (`detail.factor`), wrong_code; the edge merges them.
     Not idempotent: a code is spent by it.
     """
 
     identifier: str
     secret: Secret
+    accept_code: bool = True
+    second_factor: Literal["refuse", "inline", "challenge"] = "refuse"
+    code: Secret | None = None
+    new_password: bool = False
+    dialect: str = "oauth2"
+
+
+class AnswerChallenge(Call[Authentication], subject="identity.answer_challenge.v1", callers=("token",), timeout=5.0):
+    """Meet a challenge: by `code` for a second factor, by `new_password` for a new password.
+
+    The attempt is counted before it is compared; after a few wrong ones, or a right one, the challenge is gone.
+    `identifier`, where given, must name the challenge's user.
+    Errors: challenge_unknown (also when it was spent, has expired, is of another kind or dialect, or the user may not
+    sign in any more), wrong_code, too_many_attempts, weak_password (the challenge lives on), second_factor_required.
+    """
+
+    kind: ChallengeKind
+    token: Secret
+    dialect: str
+    code: Secret | None = None
+    new_password: Secret | None = None
+    identifier: str | None = None
 
 
 class CodeSent(Reply):
@@ -78,7 +118,8 @@ class CreateUser(Call[User], subject="identity.create_user.v1", callers=("operat
 
     `password_hash` brings a hash from elsewhere (argon2, bcrypt, PBKDF2, scrypt in PHC or modular-crypt form).
     `enforce_policy=False` loads a password past the policy, for demo data and migrations.
-    `replace` overwrites the user who holds the first identifier given.
+    `replace` overwrites the user who holds the first identifier given, second factors included.
+    `email_second_factor` and `totp_secret` (base32) set those factors from the beginning.
     Errors: conflict, invalid_request, weak_password.
     """
 
@@ -90,6 +131,19 @@ class CreateUser(Call[User], subject="identity.create_user.v1", callers=("operat
     must_change_password: bool = False
     enforce_policy: bool = True
     replace: bool = False
+    email_second_factor: bool = False
+    totp_secret: Secret | None = None
+
+
+class SetSecondFactors(Call[User], subject="identity.set_second_factors.v1", callers=("operator",), idempotent=True):
+    """Turn the e-mailed second factor of a user on or off, or take away a TOTP secret that was lost.
+
+    What is None stays as it is. Errors: not_found, invalid_request for a user without an e-mail address.
+    """
+
+    identifier: str
+    email: bool | None = None
+    remove_totp: bool = False
 
 
 class SuspendUser(Call[User], subject="identity.suspend_user.v1", callers=("operator",), idempotent=True):
@@ -98,7 +152,7 @@ class SuspendUser(Call[User], subject="identity.suspend_user.v1", callers=("oper
     identifier: str
 
 
-class GetUser(Call[User], subject="identity.get_user.v1", callers=("gateway",), idempotent=True):
+class GetUser(Call[User], subject="identity.get_user.v1", callers=("gateway", "token"), idempotent=True):
     """The user with that id. Error: not_found."""
 
     user_id: UUID
@@ -108,6 +162,80 @@ class DeleteUser(Call[User], subject="identity.delete_user.v1", callers=("operat
     """Delete the user whom `identifier` names; every session ends, the identifiers are free. Error: not_found."""
 
     identifier: str
+
+
+class RequestPasswordReset(
+    Call[Done], subject="identity.request_password_reset.v1", callers=("gateway",), idempotent=True
+):
+    """Send what resets a password, or do everything but send it when nobody may have it; the answer is the same.
+
+    `reset_url` sends a link: that URL with the token as its parameter `token`; without it a code goes out. The caller
+    has checked the URL. Always by e-mail. Error: feature_disabled when e-mail is not set up.
+    """
+
+    identifier: str
+    reset_url: str | None = None
+
+
+class ResetPassword(Call[Done], subject="identity.reset_password.v1", callers=("gateway",), timeout=5.0):
+    """Replace a forgotten password, by the code that `identifier` was sent, or by a link's token without identifier.
+
+    The code is spent only once the new password has passed the policy. Every session of the user ends.
+    Errors: weak_password with `detail.reasons`, wrong_code (also for unknown users), code_expired, too_many_attempts,
+    invalid_token for a link's token that we did not make.
+    """
+
+    identifier: str | None = None
+    proof: Secret
+    new_password: Secret
+
+
+class ChangePassword(Call[Done], subject="identity.change_password.v1", callers=("gateway",), timeout=5.0):
+    """Replace the password of somebody who knows it. Every session of the user ends.
+
+    Errors: wrong_password, too_many_attempts, weak_password with `detail.reasons`, not_found, user_suspended.
+    """
+
+    user_id: UUID
+    password: Secret
+    new_password: Secret
+
+
+class TotpSetup(Reply):
+    """What an authenticator app needs, and the recovery codes that count once the secret is enabled."""
+
+    secret: Secret
+    otpauth_url: Secret
+    recovery_codes: list[Secret]
+
+
+class GenerateTotp(Call[TotpSetup], subject="identity.generate_totp.v1", callers=("gateway",), timeout=5.0):
+    """A new TOTP secret (RFC 6238) for somebody who knows the password; nothing is kept until it is enabled.
+
+    Errors: wrong_password, too_many_attempts, conflict when TOTP is on already, not_found.
+    """
+
+    user_id: UUID
+    password: Secret
+
+
+class EnableTotp(Call[Done], subject="identity.enable_totp.v1", callers=("gateway",)):
+    """Turn TOTP on by a secret and one of its codes, which is spent by that.
+
+    Errors: wrong_code, too_many_attempts, invalid_request with `detail.field` for what is no secret, conflict when
+    TOTP is on already, not_found.
+    """
+
+    user_id: UUID
+    secret: Secret
+    code: Secret
+
+
+class DisableTotp(Call[Done], subject="identity.disable_totp.v1", callers=("gateway",)):
+    """Turn TOTP off by one of its codes or a recovery code. Errors: wrong_code, too_many_attempts, not_found."""
+
+    user_id: UUID
+    code: Secret
 
 
 class UserList(Reply):
@@ -146,7 +274,10 @@ class UserDeleted(Event, subject="identity.user_deleted.v1", subscribers=("token
 
 
 class PasswordChanged(Event, subject="identity.password_changed.v1", subscribers=("token",)):
-    """A password was replaced; sessions begun before `changed_at` end."""
+    """A password was replaced; sessions begun before `changed_at` end.
+
+    Told only where a `password` of an earlier version, which does not tell it itself, stored the hash.
+    """
 
     user_id: UUID
     changed_at: datetime

@@ -7,7 +7,8 @@ from uuid import UUID
 from shared.bus.messages import Call, Done, Event, Reply
 
 Channel = Literal["email", "sms"]
-Purpose = Literal["sign_in"]
+Purpose = Literal["sign_in", "second_factor", "password_reset", "password_reset_link"]
+"""What a code is for; one of one purpose is never accepted for another."""
 
 
 class CodeIssued(Reply):
@@ -21,6 +22,8 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
 
     `account` names who may use it (a user id, or an address nobody has yet) and is never stored readable.
     `deliver=False` does the same work and sends nothing, so that unknown users look like known ones.
+    `link` is for the purpose `password_reset_link`: the text to send, in which `{code}` stands for a code of 256 bits
+    rather than a few digits.
     """
 
     account: str
@@ -28,11 +31,13 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     channel: Channel
     address: str
     deliver: bool = True
+    link: str | None = None
 
 
 class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
     """Spend the live code of `account`, counting the attempt first. Not idempotent: a code works once.
 
+    A link's code that we did not make is refused without an attempt, since none can be guessed.
     Errors: wrong_code (also when there is none), code_expired, too_many_attempts, unavailable (deny when in doubt).
     """
 
@@ -49,3 +54,4 @@ class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=
     channel: Channel
     address: str
     expires_at: datetime
+    link: str | None = None

@@ -1,8 +1,9 @@
 """What `password` answers: yes or no, never a hash."""
 
+from datetime import datetime
 from uuid import UUID
 
-from shared.bus.messages import Call, Done, Reply, Secret
+from shared.bus.messages import Call, Done, Event, Reply, Secret
 
 
 class Verification(Reply):
@@ -28,8 +29,14 @@ class VerifyPassword(
     password: Secret
 
 
+class PasswordSet(Reply):
+    """The new password counts since `changed_at`."""
+
+    changed_at: datetime | None = None
+
+
 class SetPassword(
-    Call[Done], subject="password.set.v1", callers=("identity",), idempotent=True, timeout=4.0, cpu_heavy=True
+    Call[PasswordSet], subject="password.set.v1", callers=("identity",), idempotent=True, timeout=4.0, cpu_heavy=True
 ):
     """Replace the user's password. `context` are words it must not be (identifiers of the user).
 
@@ -42,7 +49,17 @@ class SetPassword(
     enforce_policy: bool = True
 
 
-class ImportPasswordHash(Call[Done], subject="password.import_hash.v1", callers=("identity",), idempotent=True):
+class CheckPasswordPolicy(Call[Done], subject="password.check_policy.v1", callers=("identity",), idempotent=True):
+    """Whether the policy accepts a password, before anything is spent for setting it.
+
+    Error: weak_password with `detail.reasons`.
+    """
+
+    password: Secret
+    context: list[str] = []
+
+
+class ImportPasswordHash(Call[PasswordSet], subject="password.import_hash.v1", callers=("identity",), idempotent=True):
     """Take over a hash made elsewhere; it is verified as it is and replaced at the next sign-in.
 
     Error: invalid_request for a form that cannot be verified.
@@ -50,3 +67,10 @@ class ImportPasswordHash(Call[Done], subject="password.import_hash.v1", callers=
 
     user_id: UUID
     password_hash: Secret
+
+
+class PasswordChanged(Event, subject="password.password_changed.v1", subscribers=("token",)):
+    """A user's password was replaced by another; sessions begun until `changed_at` end. The first one is no change."""
+
+    user_id: UUID
+    changed_at: datetime

@@ -21,12 +21,14 @@ class TokenSet(Reply):
     refresh_expires_in: int | None = None
     scope: str | None = None
     session_id: UUID | None = None
+    id_token: Secret | None = None
 
 
 class ClientProof(Message):
     """Who asks. Everything is optional on the wire, so that `token` can answer in the order of checks (RFC 6749 §5.2).
 
-    `scope` is space-separated (RFC 6749 §3.3).
+    `scope` is space-separated (RFC 6749 §3.3). Only `oauth2` has clients of its own; each other dialect is one client,
+    called like the dialect and proved by nothing.
     """
 
     dialect: Dialect = "oauth2"
@@ -54,9 +56,57 @@ class GrantPassword(ClientProof, Call[TokenSet], subject="token.grant_password.v
 class GrantRefreshToken(
     ClientProof, Call[TokenSet], subject="token.grant_refresh_token.v1", callers=("gateway",), idempotent=True
 ):
-    """New tokens for a session (RFC 6749 §6); repeated inside the grace it yields the same successor."""
+    """New tokens for a session (RFC 6749 §6); repeated inside the grace it yields the same successor.
+
+    `enterprise` keeps its refresh token, gives a limited number of access tokens for it (refresh_limit_reached), and
+    wants the `username` to be the session's user's.
+    """
 
     refresh_token: Secret | None = None
+    username: str | None = None
+
+
+class SignInChallenge(Message):
+    """What comes before the tokens: `token` is to be handed back to `ContinueSignIn` until `expires_at`.
+
+    A challenge without a token can't be met in this dialect.
+    """
+
+    kind: Literal["new_password", "second_factor"]
+    token: Secret | None = None
+    factor: Literal["email", "totp"] | None = None
+    expires_at: datetime | None = None
+
+
+class SignedIn(Reply):
+    """Either tokens or a challenge."""
+
+    tokens: TokenSet | None = None
+    challenge: SignInChallenge | None = None
+
+
+class SignIn(Call[SignedIn], subject="token.sign_in.v1", callers=("gateway",), timeout=5.0):
+    """A session, or what comes first, for a user of a dialect without clients of its own.
+
+    `code` is a second factor that is proved together with the password (`directus`).
+    Errors: those of identity.authenticate.v1. Not idempotent: done twice it would leave a session that nobody holds.
+    """
+
+    dialect: Dialect
+    identifier: str
+    password: Secret
+    code: Secret | None = None
+
+
+class ContinueSignIn(Call[SignedIn], subject="token.continue_sign_in.v1", callers=("gateway",), timeout=5.0):
+    """Answer the challenge of a sign-in. Errors: those of identity.answer_challenge.v1."""
+
+    dialect: Dialect
+    kind: Literal["new_password", "second_factor"]
+    token: Secret
+    code: Secret | None = None
+    new_password: Secret | None = None
+    identifier: str | None = None
 
 
 class KeySet(Reply):
@@ -158,6 +208,21 @@ class RevokeToken(ClientProof, Call[Revoked], subject="token.revoke_token.v1", c
     """
 
     token: Secret | None = None
+
+
+class SessionEnded(Reply):
+    """Whether there was a live session to end; `revocations` are what the feed is about to tell of it."""
+
+    ended: bool
+    revocations: list[Revocation] = []
+
+
+class EndSession(Call[SessionEnded], subject="token.end_session.v1", callers=("gateway",), idempotent=True):
+    """Sign out: end a session of this dialect with all its tokens, by its id or by any refresh token it ever had."""
+
+    dialect: Dialect
+    session_id: UUID | None = None
+    refresh_token: Secret | None = None
 
 
 class Introspection(Reply):

@@ -43,17 +43,32 @@ def test_contracts_name_only_components_that_exist() -> None:
 def test_a_service_answers_every_call_and_hears_every_event_that_is_its_own(service: str) -> None:
     """The table of contents in its wiring is what its contract promises: no call is `unavailable` for good."""
     wiring = ast.parse((ROOT / "services" / service / "__main__.py").read_text())
-    assert _keys(wiring, "serve") == {call.__name__ for call in CALLS.values() if call.owner == service}
-    assert _keys(wiring, "subscribe") == {event.__name__ for event in EVENTS.values() if service in event.subscribers}
+    calls = {_name(call) for call in CALLS.values() if call.owner == service}
+    assert _keys(wiring, "serve") == calls
+    events = {_name(event) for event in EVENTS.values() if service in event.subscribers}
+    assert _keys(wiring, "subscribe") == events
+
+
+def _name(kind: type) -> str:
+    # In full: two services may each tell of an event by the same name.
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _keys(wiring: ast.Module, method: str) -> set[str]:
-    return {
-        key.id
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(wiring)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    # A class that was imported by itself, or one of a module that was: `PasswordChanged`, `password.PasswordChanged`.
+    written = [
+        ast.unparse(key).split(".")
         for node in ast.walk(wiring)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
         for argument in node.args
         if isinstance(argument, ast.Dict)
         for key in argument.keys
-        if isinstance(key, ast.Name)
-    }
+        if key is not None
+    ]
+    return {".".join([imported[first], *rest]) for first, *rest in written}

@@ -184,6 +184,7 @@ async def open_platform(
             "DRAGOMAN_DRAIN_SECONDS": "1",
             "DRAGOMAN_TOKEN_WRAPPING_KEY": KEY,
             "DRAGOMAN_TOKEN_REFRESH_KEY": KEY,
+            "DRAGOMAN_IDENTITY_SECRET_KEY": KEY,
             "DRAGOMAN_IDENTITY_OTP_ENABLED": "true",
             "DRAGOMAN_IDENTITY_ALLOW_NEW_USERS": "true",
             "DRAGOMAN_OTP_CODE_KEY": KEY,

@@ -12,6 +12,7 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from services.token.domain.dialects import BUILT_IN_CLIENTS
 from shared.contracts.token import Grant
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
@@ -58,8 +59,11 @@ class OAuthClient:
 def check_registration(client_id: str, name: str, scopes: list[str], audiences: list[str]) -> None:
     """Refuse what could not be used later. Raises `invalid_request` with `detail.field`.
 
-    A client id in the form of a UUID is refused because it could collide with a user's `sub` (RFC 9068 §5).
+    A client id in the form of a UUID is refused because it could collide with a user's `sub` (RFC 9068 §5), and the
+    name of a dialect because it is that of the dialect's built-in client.
     """
+    if client_id in BUILT_IN_CLIENTS:
+        raise Error(ErrorCode.INVALID_REQUEST, "the client id is built in", detail={"field": "client_id"})
     if not may_be_client_id(client_id) or _is_uuid(client_id):
         raise Error(
             ErrorCode.INVALID_REQUEST,

@@ -10,7 +10,7 @@ from services.token.domain import clients
 from services.token.domain.refresh_tokens import RefreshToken
 from services.token.repository.revocations import RevocationRepository
 from shared.bus.outbox import Inbox, Outbox
-from shared.contracts.token import RevocationKind, SessionRevoked, TokensRevoked
+from shared.contracts.token import Dialect, RevocationKind, SessionRevoked, TokensRevoked
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
@@ -28,7 +28,14 @@ _ADVANCE = f"""
     WHERE id = $1 AND counter = $2 AND client_id = $3 AND dialect = $4 AND revoked_at IS NULL AND expires_at > $5
     RETURNING {_COLUMNS}
 """
-_FIND_LOCKED = f"SELECT {_COLUMNS}, revoked_at FROM token.sessions WHERE id = $1 FOR UPDATE"
+_COUNT_USE = f"""
+    UPDATE token.sessions SET refreshes = refreshes + 1
+    WHERE id = $1 AND counter = $2 AND client_id = $3 AND dialect = $4 AND revoked_at IS NULL AND expires_at > $5
+      AND refreshes < $6
+    RETURNING {_COLUMNS}
+"""
+_FIND = f"SELECT {_COLUMNS}, revoked_at FROM token.sessions WHERE id = $1"
+_FIND_LOCKED = f"{_FIND} FOR UPDATE"
 _REVOKE = """
     UPDATE token.sessions SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL
     RETURNING id, user_id, client_id
@@ -39,7 +46,8 @@ _FIND_LIVE = f"""
 """
 _REVOKE_ONE = """
     UPDATE token.sessions SET revoked_at = $2, revoked_reason = $3
-    WHERE id = $1 AND revoked_at IS NULL AND ($4::text IS NULL OR client_id = $4)
+    WHERE id = $1 AND revoked_at IS NULL
+      AND ($4::text IS NULL OR client_id = $4) AND ($5::text IS NULL OR dialect = $5)
     RETURNING id, user_id, client_id
 """
 _CUT_OFF = """
@@ -65,7 +73,7 @@ class Session:
     id: UUID
     user_id: UUID
     client_id: str
-    dialect: str
+    dialect: Dialect
     scope: str | None
     methods: tuple[str, ...]
     counter: int
@@ -85,7 +93,7 @@ class Refresh:
 
     token: RefreshToken
     client_id: str
-    dialect: str
+    dialect: Dialect
     scope: str | None
     now: datetime
     life: timedelta
@@ -102,7 +110,7 @@ class SessionRepository:
         self._revocations = revocations
 
     async def insert(self, session: Session) -> None:
-        """Begin a session, whose `created_at` is when the proof was asked for.
+        """Begin a session, whose `created_at` is since when the proof counts.
 
         Raises `session_revoked` when all of the user's sessions were ended since then: the lock makes sure that
         either we see that, or it sees this session.
@@ -150,15 +158,37 @@ class SessionRepository:
             raise Error(ErrorCode.SESSION_REPLAYED, "a used refresh token came again: its session has ended")
         return session
 
+    async def find(self, refresh: Refresh) -> Session:
+        """The session of a refresh token that does not rotate.
+
+        Raises session_unknown, session_expired, session_revoked, invalid_scope.
+        """
+        session = _live(await self._database.fetchrow(_FIND, refresh.token.session_id), refresh)
+        if refresh.token.counter != session.counter:
+            raise Error(ErrorCode.SESSION_UNKNOWN, "the session has no such refresh token")
+        clients.narrow_scope(refresh.scope, session.scopes)
+        return session
+
+    async def use(self, refresh: Refresh, limit: int) -> Session:
+        """As `find`, and count it against the refresh token's `limit`; nothing else of the session changes.
+
+        Raises also refresh_limit_reached, with the time until the refresh token ends by itself.
+        """
+        token = refresh.token
+        row = await self._database.fetchrow(
+            _COUNT_USE, token.session_id, token.counter, refresh.client_id, refresh.dialect, refresh.now, limit
+        )
+        if row is not None:
+            return _session(row)
+        session = await self.find(refresh)
+        raise Error(
+            ErrorCode.REFRESH_LIMIT_REACHED,
+            "the refresh token has yielded all its access tokens",
+            retry_after=(session.expires_at - refresh.now).total_seconds(),
+        )
+
     async def _not_current(self, connection: Connection, refresh: Refresh) -> tuple[Session, bool]:
-        row = await connection.fetchrow(_FIND_LOCKED, refresh.token.session_id)
-        if row is None or row["client_id"] != refresh.client_id or row["dialect"] != refresh.dialect:
-            raise Error(ErrorCode.SESSION_UNKNOWN, "no session of this client has that refresh token")
-        session = _session(row)
-        if row["revoked_at"] is not None:
-            raise Error(ErrorCode.SESSION_REVOKED, "the session has ended")
-        if session.expires_at <= refresh.now:
-            raise Error(ErrorCode.SESSION_EXPIRED, "the refresh token has expired")
+        session = _live(await connection.fetchrow(_FIND_LOCKED, refresh.token.session_id), refresh)
         one_behind = refresh.token.counter + 1 == session.counter
         if one_behind and refresh.now - session.rotated_at <= refresh.grace:
             clients.narrow_scope(refresh.scope, session.scopes)
@@ -186,10 +216,21 @@ class SessionRepository:
             await self._outbox.add(connection, event)
             return len(ended)
 
-    async def end(self, session_id: UUID, now: datetime, reason: str, client_id: str | None = None) -> bool:
-        """End one session, only if it is `client_id`'s where that is given; returns whether it was alive."""
+    async def end(
+        self,
+        session_id: UUID,
+        now: datetime,
+        reason: str,
+        *,
+        client_id: str | None = None,
+        dialect: Dialect | None = None,
+    ) -> bool:
+        """End one session, only if it is of `client_id` and of `dialect` where given; returns whether it was alive.
+
+        One whose refresh token has expired counts as alive: an access token of it may still be in its time.
+        """
         async with self._database.transaction() as connection:
-            ended = await connection.fetch(_REVOKE_ONE, session_id, now, reason, client_id)
+            ended = await connection.fetch(_REVOKE_ONE, session_id, now, reason, client_id, dialect)
             await self._tell(connection, ended, now, reason)
             return bool(ended)
 
@@ -222,6 +263,17 @@ class SessionRepository:
                 revoked_at=now,
             )
             await self._outbox.add(connection, event)
+
+
+def _live(row: Any, refresh: Refresh) -> Session:
+    if row is None or row["client_id"] != refresh.client_id or row["dialect"] != refresh.dialect:
+        raise Error(ErrorCode.SESSION_UNKNOWN, "no session of this client has that refresh token")
+    session = _session(row)
+    if row["revoked_at"] is not None:
+        raise Error(ErrorCode.SESSION_REVOKED, "the session has ended")
+    if session.expires_at <= refresh.now:
+        raise Error(ErrorCode.SESSION_EXPIRED, "the refresh token has expired")
+    return session
 
 
 def _session(row: Any) -> Session:

@@ -1,6 +1,7 @@
 """The end of tokens: revocation, introspection, and the events that end sessions."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,9 @@ from services.token.repository.sessions import SessionRepository
 from shared.bus.dispatch import Delivery
 from shared.bus.messages import Done
 from shared.clock import Clock
+from shared.contracts import identity, password
 from shared.contracts import token as contract
-from shared.contracts.identity import PasswordChanged, UserDeleted, UserSuspended
-from shared.contracts.token import Introspection, Revocation, RevocationList, Revoked
+from shared.contracts.token import Introspection, Revocation, RevocationList, Revoked, SessionEnded
 from shared.errors import Error, ErrorCode
 
 
@@ -43,9 +44,8 @@ class RevocationService:
         now = self.clock.now()
         refresh = self.refresh_tokens.decode(text)
         if refresh is not None:
-            ended = await self.sessions.end(refresh.session_id, now, "revoked", client.client_id)
-            named = Revocation(kind="session", value=str(refresh.session_id), expires_at=self.revocations.until(now))
-            return Revoked(revocations=[named] if ended else [])
+            ended = await self.sessions.end(refresh.session_id, now, "revoked", client_id=client.client_id)
+            return Revoked(revocations=[self._of_session(refresh.session_id, now)] if ended else [])
         claims, kid = await self._verified(text)
         own = claims is not None and claims["client_id"] == client.client_id
         if claims is None or not own or await self.revocations.is_revoked(claims, kid):
@@ -53,6 +53,21 @@ class RevocationService:
         await self.sessions.revoke("token", claims["jti"], now, "revoked")
         named = Revocation(kind="token", value=claims["jti"], expires_at=self.revocations.until(now))
         return Revoked(revocations=[named])
+
+    async def end_session(self, call: contract.EndSession) -> SessionEnded:
+        """Sign out: end a session of the dialect, and with it every access token that it ever gave.
+
+        Whoever holds a refresh token of the session, an old one too, was once given it: the signature proves that.
+        """
+        refresh = self.refresh_tokens.decode(call.refresh_token.get_secret_value()) if call.refresh_token else None
+        if (call.session_id is None) == (call.refresh_token is None):
+            raise Error(ErrorCode.INVALID_REQUEST, "either session_id or refresh_token is required")
+        session_id = refresh.session_id if refresh is not None else call.session_id
+        if session_id is None:
+            return SessionEnded(ended=False)
+        now = self.clock.now()
+        ended = await self.sessions.end(session_id, now, "signed_out", dialect=call.dialect)
+        return SessionEnded(ended=ended, revocations=[self._of_session(session_id, now)] if ended else [])
 
     async def introspect_token(self, call: contract.IntrospectToken) -> Introspection:
         """What a token says, when it is good at this moment; a refresh token only to the client that holds it."""
@@ -101,23 +116,28 @@ class RevocationService:
             await self.sessions.revoke(call.kind, call.value, now, "operator")
         return Done()
 
-    async def on_user_suspended(self, event: UserSuspended, delivery: Delivery) -> None:
+    async def on_user_suspended(self, event: identity.UserSuspended, delivery: Delivery) -> None:
         """End all sessions of a suspended user."""
         now = self.clock.now()
         # Up to this moment, since by our clock a session may be younger than by the clock of identity.
         before = max(event.suspended_at, now)
         await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_suspended")
 
-    async def on_user_deleted(self, event: UserDeleted, delivery: Delivery) -> None:
+    async def on_user_deleted(self, event: identity.UserDeleted, delivery: Delivery) -> None:
         """End all sessions of a user who is no more."""
         now = self.clock.now()
         before = max(event.deleted_at, now)
         await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_deleted")
 
-    async def on_password_changed(self, event: PasswordChanged, delivery: Delivery) -> None:
-        """End the sessions that the old password began (user-pains row 34)."""
+    async def on_password_changed(
+        self, event: identity.PasswordChanged | password.PasswordChanged, delivery: Delivery
+    ) -> None:
+        """End the sessions that the old password began, in every dialect (user-pains row 34)."""
         now = self.clock.now()
         await self.sessions.end_all_of_user(delivery.id, event.user_id, event.changed_at, now, "password_changed")
+
+    def _of_session(self, session_id: UUID, now: datetime) -> Revocation:
+        return Revocation(kind="session", value=str(session_id), expires_at=self.revocations.until(now))
 
     async def _verified(self, text: str) -> tuple[dict[str, Any] | None, str]:
         now = self.clock.now()

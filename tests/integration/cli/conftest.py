@@ -68,10 +68,13 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def dragoman(postgres_url: str, rabbitmq_url: str) -> AsyncIterator[Command]:
+async def dragoman(postgres_url: str, redis_url: str, redis_prefix: str, rabbitmq_url: str) -> AsyncIterator[Command]:
     """The command, with token, identity and password there to answer it."""
     environment = {
         "DRAGOMAN_POSTGRES_URL": postgres_url,
+        "DRAGOMAN_REDIS_URL": redis_url,
+        "DRAGOMAN_REDIS_PREFIX": redis_prefix,
+        "DRAGOMAN_IDENTITY_SECRET_KEY": KEY,
         "DRAGOMAN_ISSUER": "https://id.example.com",
         "DRAGOMAN_TOKEN_WRAPPING_KEY": KEY,
         "DRAGOMAN_TOKEN_REFRESH_KEY": KEY,

@@ -1,5 +1,6 @@
 """A running `identity` with what surrounds it: its callers, and the two vaults as fakes that answer the contracts."""
 
+from base64 import b32decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from pydantic import SecretStr
 
 from services.identity.__main__ import open_identity
@@ -16,9 +19,29 @@ from services.identity.settings import IdentitySettings
 from shared.bus.bus import Bus
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.messages import Done
-from shared.contracts.identity import Authenticate, Authentication, CodeSent, CreateUser, SendCode, SuspendUser, User
+from shared.contracts.identity import (
+    AnswerChallenge,
+    Authenticate,
+    Authentication,
+    ChallengeKind,
+    CodeSent,
+    CreateUser,
+    EnableTotp,
+    GenerateTotp,
+    SendCode,
+    SuspendUser,
+    TotpSetup,
+    User,
+)
 from shared.contracts.otp import CheckCode, CodeIssued, IssueCode
-from shared.contracts.password import ImportPasswordHash, SetPassword, Verification, VerifyPassword
+from shared.contracts.password import (
+    CheckPasswordPolicy,
+    ImportPasswordHash,
+    PasswordSet,
+    SetPassword,
+    Verification,
+    VerifyPassword,
+)
 from shared.errors import Error, ErrorCode
 from shared.telemetry import Telemetry
 from shared.testing import FakeClock
@@ -26,59 +49,80 @@ from tests.support.outbox_kit import OutboxKit
 
 EMAIL, PHONE, USERNAME = "someone@example.com", "+4915112345678", "someone"
 PASSWORD = "a sentence nobody else would choose"
+NEW_PASSWORD = "another sentence altogether"
 CODE = "123456"
+LINK_CODE = "x" * 64
+SECRET_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+TOTP_SECRET = "JBSWY3DPEHPK3PXP"
 
 
 class FakePassword:
-    """Keeps passwords as they are, and notes what it was asked."""
+    """Keeps passwords as they are, and notes what it was asked.
 
-    def __init__(self) -> None:
+    `tells` is False for an earlier version, which did not tell of changes. `verifying` is awaited by each verification.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
         self.kept: dict[UUID, str] = {}
         self.asked: list[VerifyPassword] = []
+        self.tells = True
         self.before_set: Callable[[], object] = lambda: None
+        self.verifying: Callable[[], Awaitable[object]] | None = None
 
     async def verify(self, call: VerifyPassword) -> Verification:
         """Compare."""
         self.asked.append(call)
+        if self.verifying is not None:
+            await self.verifying()
         kept = self.kept.get(call.user_id) if call.user_id else None
         return Verification(matches=kept is not None and kept == call.password.get_secret_value())
 
-    async def set(self, call: SetPassword) -> Done:
-        """Keep, unless the policy refuses it."""
-        self.before_set()
-        if call.enforce_policy and len(call.password.get_secret_value()) < 15:
+    async def check_policy(self, call: CheckPasswordPolicy) -> Done:
+        """Refuse what is short, or one of the words."""
+        if len(call.password.get_secret_value()) < 15 or call.password.get_secret_value() in call.context:
             raise Error(ErrorCode.WEAK_PASSWORD, "the password is weak", detail={"reasons": ["too_short"]})
-        self.kept[call.user_id] = call.password.get_secret_value()
         return Done()
 
-    async def import_hash(self, call: ImportPasswordHash) -> Done:
+    async def set(self, call: SetPassword) -> PasswordSet:
+        """Keep, unless the policy refuses it."""
+        self.before_set()
+        if call.enforce_policy:
+            await self.check_policy(CheckPasswordPolicy(password=call.password, context=call.context))
+        return self._keep(call.user_id, call.password.get_secret_value())
+
+    async def import_hash(self, call: ImportPasswordHash) -> PasswordSet:
         """Keep a hash of the form "plain:…"."""
-        self.kept[call.user_id] = call.password_hash.get_secret_value().removeprefix("plain:")
-        return Done()
+        return self._keep(call.user_id, call.password_hash.get_secret_value().removeprefix("plain:"))
+
+    def _keep(self, user_id: UUID, password: str) -> PasswordSet:
+        self.kept[user_id] = password
+        return PasswordSet(changed_at=self.clock.now() if self.tells else None)
 
 
 class FakeOtp:
-    """Has one code for whomever a code was issued and delivered to, and notes what it was asked."""
+    """Has one code for whomever, and whatever, a code was issued and delivered for, and notes what it was asked."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.live: dict[str, str] = {}
+        self.live: dict[tuple[str, str], str] = {}
         self.issued: list[IssueCode] = []
         self.checked: list[CheckCode] = []
+        self.refusal = ErrorCode.WRONG_CODE
 
     async def issue(self, call: IssueCode) -> CodeIssued:
         """Make the code live when it is delivered."""
         self.issued.append(call)
         if call.deliver:
-            self.live[call.account] = CODE
+            self.live[call.account, call.purpose] = LINK_CODE if call.link is not None else CODE
         return CodeIssued(expires_at=self.clock.now() + timedelta(minutes=10))
 
     async def check(self, call: CheckCode) -> Done:
         """Spend it."""
         self.checked.append(call)
-        if self.live.get(call.account) != call.code:
-            raise Error(ErrorCode.WRONG_CODE, "the code is not the one that was sent")
-        del self.live[call.account]
+        if self.live.get((call.account, call.purpose)) != call.code:
+            raise Error(self.refusal, "the code is not the one that was sent")
+        del self.live[call.account, call.purpose]
         return Done()
 
 
@@ -90,11 +134,11 @@ class Platform:
     database: asyncpg.Pool
     clock: FakeClock = field(default_factory=FakeClock)
     broker: MemoryBroker = field(default_factory=MemoryBroker)
-    password: FakePassword = field(default_factory=FakePassword)
+    password: FakePassword = field(init=False)
     otp: FakeOtp = field(init=False)
 
     def __post_init__(self) -> None:
-        self.otp = FakeOtp(self.clock)
+        self.password, self.otp = FakePassword(self.clock), FakeOtp(self.clock)
 
     @asynccontextmanager
     async def running(
@@ -108,6 +152,7 @@ class Platform:
             {
                 VerifyPassword: self.password.verify,
                 SetPassword: self.password.set,
+                CheckPasswordPolicy: self.password.check_policy,
                 ImportPasswordHash: self.password.import_hash,
             }
         )
@@ -136,18 +181,74 @@ class Identity:
         """Create a user, by default one with all three identifiers and a password."""
         if not given.keys() & {"email", "phone", "username"}:
             given |= {"email": EMAIL, "phone": PHONE, "username": USERNAME}
-        secrets = {name: SecretStr(given.pop(name)) for name in ("password", "password_hash") if name in given}
-        if not secrets:
-            secrets = {"password": SecretStr(PASSWORD)}
-        return await self.callers["operator"].call(CreateUser(**given, **secrets))
+        if not given.keys() & {"password", "password_hash"}:
+            given["password"] = PASSWORD
+        for name in ("password", "password_hash", "totp_secret"):
+            if name in given:
+                given[name] = SecretStr(given[name])
+        return await self.callers["operator"].call(CreateUser(**given))
 
     async def suspend(self, identifier: str) -> User:
         """Suspend a user."""
         return await self.callers["operator"].call(SuspendUser(identifier=identifier))
 
-    async def authenticate(self, identifier: str, secret: str = PASSWORD) -> Authentication:
+    async def authenticate(
+        self, identifier: str, secret: str = PASSWORD, *, code: str | None = None, **more: Any
+    ) -> Authentication:
         """Ask who somebody is."""
-        return await self.callers["token"].call(Authenticate(identifier=identifier, secret=SecretStr(secret)))
+        typed = None if code is None else SecretStr(code)
+        call = Authenticate(identifier=identifier, secret=SecretStr(secret), code=typed, **more)
+        return await self.callers["token"].call(call)
+
+    async def challenged(self, identifier: str = EMAIL, secret: str = PASSWORD) -> str:
+        """The token of the challenge that comes first for somebody at the dialect "any"."""
+        more: dict[str, Any] = {
+            "second_factor": "challenge",
+            "new_password": True,
+            "dialect": "any",
+            "accept_code": False,
+        }
+        found = await self.authenticate(identifier, secret, **more)
+        assert found.challenge is not None
+        assert found.challenge.token is not None
+        return found.challenge.token.get_secret_value()
+
+    async def answer(
+        self,
+        kind: ChallengeKind,
+        token: str,
+        answer: str | None,
+        *,
+        dialect: str = "any",
+        identifier: str | None = None,
+    ) -> Authentication:
+        """Answer a challenge."""
+        secret = None if answer is None else SecretStr(answer)
+        return await self.callers["token"].call(
+            AnswerChallenge(
+                kind=kind,
+                token=SecretStr(token),
+                dialect=dialect,
+                code=secret if kind == "second_factor" else None,
+                new_password=secret if kind == "new_password" else None,
+                identifier=identifier,
+            )
+        )
+
+    async def generate_totp(self, user: User, password: str = PASSWORD) -> TotpSetup:
+        """A secret for the user."""
+        return await self.callers["gateway"].call(GenerateTotp(user_id=user.id, password=SecretStr(password)))
+
+    async def enable_totp(self, user: User, secret: str, code: str) -> Done:
+        """Turn TOTP on."""
+        call = EnableTotp(user_id=user.id, secret=SecretStr(secret), code=SecretStr(code))
+        return await self.callers["gateway"].call(call)
+
+    def totp(self, secret: str = TOTP_SECRET, *, steps: int = 0) -> str:
+        """What an authenticator app shows now, or shows so many steps later."""
+        key = b32decode(secret + "=" * (-len(secret) % 8))
+        app = TOTP(key, 6, SHA1(), 30, enforce_key_length=False)
+        return app.generate(self.platform.clock.now().timestamp() + 30 * steps).decode()
 
     async def send_code(self, **address: str) -> CodeSent:
         """Ask for a code."""
@@ -169,13 +270,16 @@ async def outcome(asked: Awaitable[object]) -> str:
 
 
 @pytest.fixture
-async def platform(postgres_url: str) -> AsyncIterator[Platform]:
+async def platform(postgres_url: str, redis_url: str, redis_prefix: str) -> AsyncIterator[Platform]:
     """The surroundings, with a look into the database; codes are on, new users may come."""
     async with asyncpg.create_pool(postgres_url, min_size=0, max_size=4) as database:
         yield Platform(
             {
                 "DRAGOMAN_POSTGRES_URL": postgres_url,
+                "DRAGOMAN_REDIS_URL": redis_url,
+                "DRAGOMAN_REDIS_PREFIX": redis_prefix,
                 "DRAGOMAN_RABBITMQ_URL": "amqp://unused",
+                "DRAGOMAN_IDENTITY_SECRET_KEY": SECRET_KEY,
                 "DRAGOMAN_IDENTITY_OTP_ENABLED": "yes",
                 "DRAGOMAN_IDENTITY_ALLOW_NEW_USERS": "yes",
             },

@@ -37,10 +37,11 @@ async def test_refused(identity: Identity) -> None:
 async def test_must_change_password(identity: Identity) -> None:
     """Who must change the password is recognised and challenged; with a wrong password there is no challenge."""
     await identity.create(must_change_password=True)
-    recognised = await identity.authenticate(EMAIL)
+    recognised = await identity.authenticate(EMAIL, new_password=True)
     assert recognised.challenge is not None
     assert recognised.challenge.kind == "new_password"
-    assert await outcome(identity.authenticate(EMAIL, "wrong")) == "wrong_password"
+    assert await outcome(identity.authenticate(EMAIL, "wrong", new_password=True)) == "wrong_password"
+    assert await outcome(identity.authenticate(EMAIL)) == "password_change_required"
 
 
 @pytest.mark.parametrize("secret", ["wrong", "000000"])

@@ -8,9 +8,16 @@ import pytest
 
 from shared.contracts.identity import ListUsers
 from shared.errors import Error, ErrorCode
-from tests.integration.identity.conftest import EMAIL, PASSWORD, PHONE, USERNAME, Identity, Platform, outcome
-
-NEW_PASSWORD = "another sentence altogether"
+from tests.integration.identity.conftest import (
+    EMAIL,
+    NEW_PASSWORD,
+    PASSWORD,
+    PHONE,
+    USERNAME,
+    Identity,
+    Platform,
+    outcome,
+)
 
 
 async def test_created(identity: Identity) -> None:
@@ -72,14 +79,18 @@ async def test_hash_from_elsewhere(identity: Identity) -> None:
     assert (await identity.authenticate(USERNAME, "secret")).user.id == user.id
 
 
-async def test_replaced(identity: Identity) -> None:
-    """Replacing keeps the user's id, changes the rest, and tells that the password changed."""
+@pytest.mark.parametrize(
+    ("password_tells", "told"), [(True, []), (False, ["identity.password_changed.v1"])], ids=["now", "before"]
+)
+async def test_replaced(identity: Identity, password_tells: bool, told: list[str]) -> None:
+    """Replacing keeps the user's id and changes the rest; the new password is told of once, by whoever knows of it."""
+    identity.platform.password.tells = password_tells
     user = await identity.create()
     identity.platform.clock.advance(5)
     replaced = await identity.create(email=EMAIL, username="renamed", password=NEW_PASSWORD, replace=True)
     assert (replaced.id, replaced.phone, replaced.username) == (user.id, None, "renamed")
     assert replaced.created_at == user.created_at
-    assert await identity.told() == ["identity.user_created.v1", "identity.password_changed.v1"]
+    assert await identity.told() == ["identity.user_created.v1", *told]
     assert await outcome(identity.authenticate(EMAIL, PASSWORD)) == "wrong_password"
     assert await outcome(identity.authenticate(PHONE, NEW_PASSWORD)) == "no_such_user"
 
@@ -87,6 +98,7 @@ async def test_replaced(identity: Identity) -> None:
 async def test_password_changes_when_it_is_set(identity: Identity) -> None:
     """Who signs in with the old password while the new one is being set is counted as before the change."""
     clock = identity.platform.clock
+    identity.platform.password.tells = False
     await identity.create()
     identity.platform.password.before_set = lambda: clock.advance(0.5)
     begun = clock.now()

@@ -20,7 +20,7 @@ from services.otp.settings import OtpSettings
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.topology import RetryPolicy
 from shared.clock import SystemClock
-from shared.contracts.otp import Channel, CheckCode, CodeIssued, IssueCode
+from shared.contracts.otp import Channel, CheckCode, CodeIssued, IssueCode, Purpose
 from shared.errors import Error
 from shared.process import Kit
 from shared.telemetry import Telemetry
@@ -63,17 +63,24 @@ class Otp:
     call: Callable[[Any], Any]
 
     async def issue(
-        self, account: str = ACCOUNT, address: str = EMAIL, channel: Channel = "email", *, deliver: bool = True
+        self,
+        account: str = ACCOUNT,
+        address: str = EMAIL,
+        channel: Channel = "email",
+        *,
+        purpose: Purpose = "sign_in",
+        link: str | None = None,
+        deliver: bool = True,
     ) -> CodeIssued:
         """Ask for a code."""
-        call = IssueCode(account=account, purpose="sign_in", channel=channel, address=address, deliver=deliver)
+        call = IssueCode(account=account, purpose=purpose, channel=channel, address=address, link=link, deliver=deliver)
         issued: CodeIssued = await self.call(call)
         return issued
 
-    async def check(self, code: str, account: str = ACCOUNT) -> str:
+    async def check(self, code: str, account: str = ACCOUNT, purpose: Purpose = "sign_in") -> str:
         """Try a code; returns "ok" or the code of the error."""
         try:
-            await self.call(CheckCode(account=account, purpose="sign_in", code=code))
+            await self.call(CheckCode(account=account, purpose=purpose, code=code))
         except Error as error:
             return error.code
         return "ok"

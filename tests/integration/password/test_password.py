@@ -1,82 +1,21 @@
 """Set, verify, import and overload, as identity sees them over the bus."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from statistics import median
-from typing import Any
-from uuid import UUID, uuid4  # noqa: TID251 - tests need fresh ids only
+from uuid import uuid4  # noqa: TID251 - tests need fresh ids only
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from services.password.__main__ import open_password
-from services.password.settings import PasswordSettings
-from shared.bus.bus import Bus
-from shared.bus.memory import MemoryBroker, MemoryBus
-from shared.clock import SystemClock
-from shared.contracts.password import ImportPasswordHash, SetPassword, VerifyPassword
+from shared.contracts.password import CheckPasswordPolicy
 from shared.errors import Error, ErrorCode
-from shared.telemetry import Telemetry
-from shared.testing import MemoryKit
+from tests.integration.password.conftest import PASSWORD, Open, import_hash, set_password, stored_hash, verify
 from tests.unit.password.foreign_hashes import HASHES
 from tests.unit.password.foreign_hashes import PASSWORD as FOREIGN_PASSWORD
 
-PASSWORD = "a sentence nobody else would choose"
 SLOW = {"memory_kib": 131072, "time_cost": 1}
 """Of argon2id: about five times the default, so that what must happen meanwhile has the time to."""
-
-Open = Callable[..., AbstractAsyncContextManager[Bus]]
-
-
-@pytest.fixture
-def open_service(postgres_url: str) -> Open:
-    """Starts a password service with some settings and yields identity's place on its bus."""
-
-    @asynccontextmanager
-    async def opened(**settings: int) -> AsyncIterator[Bus]:
-        broker = MemoryBroker()
-        kit = MemoryKit(Telemetry("password"), broker=broker)
-        environ = {"POSTGRES_URL": postgres_url, "RABBITMQ_URL": "amqp://unused"}
-        environ |= {f"PASSWORD_{name}".upper(): str(value) for name, value in settings.items()}
-        given = PasswordSettings.load({f"DRAGOMAN_{name}": value for name, value in environ.items()})
-        async with (
-            open_password(given, kit),
-            MemoryBus(broker, "identity", Telemetry("identity"), SystemClock()) as identity,
-        ):
-            assert await kit.health.report() == {"postgres": "ok"}
-            yield identity
-
-    return opened
-
-
-@pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A look behind the service."""
-    connection = await asyncpg.connect(postgres_url)
-    yield connection
-    await connection.close()
-
-
-async def stored_hash(database: asyncpg.Connection, user_id: UUID) -> str:
-    """What the service keeps for a user."""
-    return str(await database.fetchval("SELECT hash FROM password.passwords WHERE user_id = $1", user_id))
-
-
-async def verify(bus: Bus, user_id: UUID | None, password: str) -> bool:
-    """Whether the service says yes."""
-    return (await bus.call(VerifyPassword(user_id=user_id, password=SecretStr(password)))).matches
-
-
-async def set_password(bus: Bus, user_id: UUID, password: str = PASSWORD, **more: Any) -> None:
-    """Give a user a password."""
-    await bus.call(SetPassword(user_id=user_id, password=SecretStr(password), **more))
-
-
-async def import_hash(bus: Bus, user_id: UUID, stored: str) -> None:
-    """Give a user a hash made elsewhere."""
-    await bus.call(ImportPasswordHash(user_id=user_id, password_hash=SecretStr(stored)))
 
 
 async def test_set_and_verify(open_service: Open) -> None:
@@ -118,6 +57,24 @@ async def test_weak_password(open_service: Open) -> None:
         assert caught.value.code == ErrorCode.WEAK_PASSWORD
         assert caught.value.detail == {"reasons": ["too_short", "context"], "min_length": 15}
         assert await verify(bus, user, PASSWORD)
+
+
+async def test_the_policy_can_be_asked_before_anything_is_spent(
+    open_service: Open, database: asyncpg.Connection
+) -> None:
+    """A password is refused as it would be when it is set, or accepted, and nothing is stored either way."""
+    words = ["someone@example.com"]
+    async with open_service() as bus:
+        await bus.call(CheckPasswordPolicy(password=SecretStr(PASSWORD), context=words))
+        for weak in ("someone1", "", "x" * 5000, "someone@example.com"):
+            with pytest.raises(Error) as asked:
+                await bus.call(CheckPasswordPolicy(password=SecretStr(weak), context=words))
+            with pytest.raises(Error) as told:
+                await set_password(bus, uuid4(), weak, context=words)
+            assert asked.value.code == ErrorCode.WEAK_PASSWORD
+            assert asked.value.detail == told.value.detail
+            assert asked.value.detail["reasons"]
+    assert await database.fetchval("SELECT count(*) FROM password.passwords") == 0
 
 
 async def test_past_the_policy(open_service: Open) -> None:

@@ -1,9 +1,10 @@
-"""A running `token` with what surrounds it: the gateway and the operator as callers, and an identity that knows two."""
+"""A running `token` with what surrounds it: the gateway and the operator as callers, and an identity of few users."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4  # noqa: TID251 - tests need fresh ids only
 
@@ -18,15 +19,31 @@ from shared.bus.bus import Bus
 from shared.bus.frames import EventFrame
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.messages import Event
-from shared.contracts.identity import Authenticate, Authentication, Challenge, User
+from shared.contracts.identity import (
+    AnswerChallenge,
+    Authenticate,
+    Authentication,
+    Challenge,
+    ChallengeKind,
+    GetUser,
+    SecondFactor,
+    User,
+    UserState,
+)
 from shared.contracts.token import (
     Client,
+    ContinueSignIn,
     CreateClient,
+    Dialect,
+    EndSession,
     GetKeys,
     GrantClientCredentials,
     GrantPassword,
     GrantRefreshToken,
     RotateClientSecret,
+    SignedIn,
+    SignIn,
+    SignInChallenge,
     TokenSet,
 )
 from shared.errors import Error, ErrorCode
@@ -38,30 +55,94 @@ DEADLINE_SECONDS = 20.0
 ISSUER = "https://id.example.com"
 CLIENT, SECRET = "abc123", "456789"
 USERNAME, PASSWORD = "someone@example.com", "def56789"
-MUST_CHANGE = "new@example.com"
+MUST_CHANGE, CAREFUL = "new@example.com", "careful@example.com"
+CODE = "135790"
 
 
 class FakeIdentity:
-    """Knows one user who is admitted and one who must change the password first."""
+    """Knows one user who is admitted, one who must change the password first, and one with a second factor.
+
+    Any e-mail address with a UUID before the @ is that user, who is admitted too.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.user_id = uuid4()
         self.asked: list[str] = []
+        self.calls: list[Authenticate | AnswerChallenge] = []
+        self.states: dict[UUID, UserState] = {}
+        self.gone: set[UUID] = set()
+        self.challenges: dict[str, tuple[str, str, str]] = {}
+        self.proved_at: datetime | None = None
         self.before_answer: Callable[[], Awaitable[object]] | None = None
+        self.after_new_password: Callable[[datetime], Awaitable[object]] | None = None
 
     async def authenticate(self, call: Authenticate) -> Authentication:
-        """Any e-mail address with a UUID before the @ is that user."""
+        """As identity does, for a password that everybody has."""
         self.asked.append(call.identifier)
+        self.calls.append(call)
         if self.before_answer is not None:
             await self.before_answer()
         if call.secret.get_secret_value() != PASSWORD:
             raise Error(ErrorCode.WRONG_PASSWORD, "the password is wrong")
-        name = call.identifier.partition("@")[0]
-        user_id = self.user_id if call.identifier in {USERNAME, MUST_CHANGE} else UUID(name)
-        challenge = Challenge(kind="new_password") if call.identifier == MUST_CHANGE else None
-        user = User(id=user_id, email=call.identifier, created_at=self.clock.now())
-        return Authentication(user=user, methods=["pwd"], challenge=challenge)
+        challenge, methods = None, ["pwd"]
+        if call.identifier == CAREFUL:
+            if call.second_factor == "challenge":
+                challenge = self._challenge(call, "second_factor")
+            else:
+                methods = self._second_factor(call.code)
+        if call.identifier == MUST_CHANGE:
+            # What an identity answers that does not know yet who can be challenged: one without a token.
+            challenge = self._challenge(call, "new_password") if call.new_password else Challenge(kind="new_password")
+        return Authentication(user=self._user(call.identifier), methods=methods, challenge=challenge)
+
+    async def answer_challenge(self, call: AnswerChallenge) -> Authentication:
+        """As identity does; the new password counts since a moment that `after_new_password` is told."""
+        self.calls.append(call)
+        if self.before_answer is not None:
+            await self.before_answer()
+        kind, dialect, identifier = self.challenges.pop(call.token.get_secret_value(), ("", "", ""))
+        if (kind, dialect) != (call.kind, call.dialect):
+            raise Error(ErrorCode.CHALLENGE_UNKNOWN, "no such challenge")
+        methods, proved_at = ["pwd"], self.proved_at
+        if kind == "second_factor":
+            methods = self._second_factor(call.code)
+        else:
+            changed_at = self.clock.now()
+            proved_at = changed_at + timedelta(microseconds=1)
+            if self.after_new_password is not None:
+                await self.after_new_password(changed_at)
+        return Authentication(user=self._user(identifier), methods=methods, proved_at=proved_at)
+
+    async def get_user(self, call: GetUser) -> User:
+        """The one with more than one name, or anybody else."""
+        if call.user_id in self.gone:
+            raise Error(ErrorCode.NOT_FOUND, "there is no such user")
+        user = self._user(USERNAME if call.user_id == self.user_id else f"{call.user_id}@example.com")
+        return user.model_copy(update={"state": self.states.get(call.user_id, "active")})
+
+    def _challenge(self, call: Authenticate, kind: ChallengeKind) -> Challenge:
+        token = str(uuid4())
+        self.challenges[token] = (kind, call.dialect, call.identifier)
+        factor: SecondFactor | None = "totp" if kind == "second_factor" else None
+        expires_at = self.clock.now() + timedelta(minutes=3)
+        return Challenge(kind=kind, token=SecretStr(token), factor=factor, expires_at=expires_at)
+
+    def _second_factor(self, code: SecretStr | None) -> list[str]:
+        if code is None:
+            detail = {"factor": "totp"}
+            raise Error(ErrorCode.SECOND_FACTOR_REQUIRED, "a second factor is required", detail=detail)
+        if code.get_secret_value() != CODE:
+            raise Error(ErrorCode.WRONG_CODE, "the code is wrong")
+        return ["pwd", "otp", "mfa"]
+
+    def _user(self, name: str) -> User:
+        if name == USERNAME:
+            names = {"username": "someone", "phone": "+64211234567"}
+            return User(id=self.user_id, email=USERNAME, created_at=self.clock.now(), **names)
+        own = name in {MUST_CHANGE, CAREFUL}
+        user_id = self.user_id if own else UUID(name.partition("@")[0])
+        return User(id=user_id, email=name, created_at=self.clock.now())
 
 
 @dataclass
@@ -82,9 +163,15 @@ class Platform:
         """Run `token` with these settings changed, for example `refresh_grace_seconds="0"`."""
         environment = self.settings | {f"DRAGOMAN_TOKEN_{name.upper()}": value for name, value in changed.items()}
         kit = OutboxKit(Telemetry("token"), clock=self.clock, broker=self.broker)
-        neighbours = {name: self.bus(name) for name in ("gateway", "operator", "identity")}
+        neighbours = {name: self.bus(name) for name in ("gateway", "operator", "identity", "password")}
         if with_identity:
-            neighbours["identity"].serve({Authenticate: self.identity.authenticate})
+            neighbours["identity"].serve(
+                {
+                    Authenticate: self.identity.authenticate,
+                    AnswerChallenge: self.identity.answer_challenge,
+                    GetUser: self.identity.get_user,
+                }
+            )
         async with neighbours["identity"], open_token(TokenSettings.load(environment), kit):
             yield Token(self, kit, neighbours)
 
@@ -138,10 +225,40 @@ class Token:
         answer: TokenSet = await self.neighbours["gateway"].call(kind(**proof, **more))
         return answer
 
+    async def start(self, dialect: Dialect, name: str = USERNAME, password: str = PASSWORD, **more: Any) -> SignedIn:
+        """Sign in by a dialect without clients of its own."""
+        call = SignIn(dialect=dialect, identifier=name, password=SecretStr(password), **more)
+        return await self.neighbours["gateway"].call(call)
+
+    async def answer(self, dialect: Dialect, challenge: SignInChallenge, **answer: Any) -> SignedIn:
+        """Answer a challenge, by `code` or by `new_password`."""
+        assert challenge.token is not None
+        call = ContinueSignIn(dialect=dialect, kind=challenge.kind, token=challenge.token, **answer)
+        return await self.neighbours["gateway"].call(call)
+
+    async def sign_in_to(self, dialect: Dialect, name: str = USERNAME) -> TokenSet:
+        """Sign in by any dialect, which has to succeed at once."""
+        return await self.sign_in(name) if dialect == "oauth2" else tokens(await self.start(dialect, name))
+
+    async def refresh_in(self, dialect: Dialect, held: TokenSet | str, **more: Any) -> TokenSet:
+        """Present a refresh token as the dialect's client does: with a name where one is wanted."""
+        if dialect == "oauth2":
+            return await self.refresh(held, **more)
+        named = {"username": USERNAME} if dialect == "enterprise" else {}
+        return await self.refresh(held, client=None, secret=None, dialect=dialect, **named | more)
+
+    async def sign_out(self, dialect: Dialect, **which: Any) -> bool:
+        """End a session, by `session_id` or `refresh_token`; returns whether there was one to end."""
+        return (await self.neighbours["gateway"].call(EndSession(dialect=dialect, **which))).ended
+
     async def claims(self, granted: TokenSet) -> dict[str, Any]:
         """What an access token says to those who verify it with the published keys."""
+        return await self.read(granted.access_token)
+
+    async def read(self, signed: SecretStr) -> dict[str, Any]:
+        """What any of our tokens says."""
         keys = jwt.PyJWKSet((await self.neighbours["gateway"].call(GetKeys())).keys)
-        token = granted.access_token.get_secret_value()
+        token = signed.get_secret_value()
         key = keys[jwt.get_unverified_header(token)["kid"]]
         # Time is the fake clock's.
         options = {"verify_exp": False, "verify_iat": False, "verify_aud": False}
@@ -149,9 +266,9 @@ class Token:
         return read
 
     async def tell(self, event: Event, event_id: UUID | None = None) -> None:
-        """Have identity tell of an event; returns when it was taken in."""
+        """Have its owner tell of an event; returns when it was taken in."""
         frame = EventFrame(event_id or uuid4(), event.subject, event.model_dump_json().encode(), "test")
-        await self.neighbours["identity"].publish(frame)
+        await self.neighbours[event.owner].publish(frame)
         await self.kit.made[0].settled()
 
 
@@ -161,7 +278,21 @@ def refresh_token(held: TokenSet) -> str:
     return held.refresh_token.get_secret_value()
 
 
-async def outcome(asked: Awaitable[TokenSet]) -> str:
+def tokens(signed_in: SignedIn) -> TokenSet:
+    """The tokens of a sign-in that nothing came before."""
+    assert signed_in.tokens is not None, signed_in
+    assert signed_in.challenge is None
+    return signed_in.tokens
+
+
+def challenge(signed_in: SignedIn) -> SignInChallenge:
+    """What comes first, instead of tokens."""
+    assert signed_in.challenge is not None
+    assert signed_in.tokens is None
+    return signed_in.challenge
+
+
+async def outcome(asked: Awaitable[object]) -> str:
     """The code of the error, "ok" without one."""
     try:
         await asked

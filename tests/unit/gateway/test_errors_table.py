@@ -1,12 +1,22 @@
-"""The oauth2 dialect's table of errors."""
+"""The dialects' tables of errors."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from gateway.dialects import oauth2
+from gateway.dialects import backoffice, directus, enterprise, oauth2
 from gateway.dialects.oauth2 import ERRORS
 from shared.errors import ErrorCode
+
+TABLES: dict[str, Mapping[ErrorCode, tuple[Any, ...]]] = {
+    "oauth2": oauth2.ERRORS,
+    "backoffice": backoffice.ERRORS,
+    "enterprise": enterprise.ERRORS,
+    "directus": directus.ERRORS,
+}
+each_table = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 
 _DESCRIPTION = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 6749 §5.2: no quotation mark, no backslash, nothing beyond ASCII."""
@@ -18,9 +28,30 @@ TEXTS = [
 ]
 
 
-def test_total() -> None:
+@each_table
+def test_total(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
     """Every error that can cross the bus has an answer."""
-    assert ERRORS.keys() == set(ErrorCode)
+    assert table.keys() == set(ErrorCode)
+
+
+@each_table
+def test_away(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
+    """What may help to try again is a 503 everywhere, and what is our mistake a 500."""
+    for code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED):
+        assert table[code][0] == 503
+    assert table[ErrorCode.INTERNAL][0] == 500
+
+
+@each_table
+def test_one_answer(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
+    """Nobody learns from an answer whether there is such a user, or why one may not sign in."""
+    codes = (
+        ErrorCode.NO_SUCH_USER,
+        ErrorCode.WRONG_PASSWORD,
+        ErrorCode.USER_SUSPENDED,
+        ErrorCode.PASSWORD_CHANGE_REQUIRED,
+    )
+    assert len({table[code] for code in codes}) == 1
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.identity import domain
-from services.identity.domain import Identifier
+from services.identity.domain import identifiers
+from services.identity.domain.identifiers import Identifier
 from shared.errors import Error, ErrorCode
 
 REGION = "DE"
@@ -21,7 +21,7 @@ PHONES = st.text(string.digits + "+ ()./-", min_size=1, max_size=24)
 def refused(kind: str, text: str) -> bool:
     """Whether the text is refused as this kind of identifier, by the name of the field."""
     try:
-        domain.phone(text, REGION) if kind == "phone" else getattr(domain, kind)(text)
+        identifiers.phone(text, REGION) if kind == "phone" else getattr(identifiers, kind)(text)
     except Error as error:
         return (error.code, error.detail) == (ErrorCode.INVALID_REQUEST, {"field": kind})
     return False
@@ -42,7 +42,7 @@ def refused(kind: str, text: str) -> bool:
 )
 def test_one_form_of_an_email(text: str, canonical: str) -> None:
     """Case, surrounding space, Unicode composition and the domain's spelling make no second account; plus-tags do."""
-    assert domain.email(text) == Identifier("email", canonical)
+    assert identifiers.email(text) == Identifier("email", canonical)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_no_email(text: str) -> None:
 def test_canonical_email_is_stable(text: str) -> None:
     """The canonical form of an e-mail address is its own canonical form, and upper case leads to the same."""
     if not refused("email", text):
-        found = domain.email(text)
-        assert domain.email(found.value) == found
-        assert domain.identifier(text, REGION) == found
+        found = identifiers.email(text)
+        assert identifiers.email(found.value) == found
+        assert identifiers.identifier(text, REGION) == found
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_canonical_email_is_stable(text: str) -> None:
 )
 def test_one_form_of_a_phone(text: str) -> None:
     """However a number is written, with or without the country, it is one account."""
-    assert domain.phone(text, REGION) == Identifier("phone", "+4915112345678")
+    assert identifiers.phone(text, REGION) == Identifier("phone", "+4915112345678")
 
 
 def test_phone_of_the_seed() -> None:
     """The number in the documented example request, written without a country, is accepted."""
-    assert domain.phone("02345678901234", REGION).value == "+492345678901234"
+    assert identifiers.phone("02345678901234", REGION).value == "+492345678901234"
 
 
 @pytest.mark.parametrize("text", ["", "abc", "12", "+", "+49", "0151 12345678 ext. 5", "1" * 40, "٠١٥١١٢٣٤٥٦٧٨"])
@@ -94,19 +94,19 @@ def test_no_phone(text: str) -> None:
 def test_local_number(text: str, region: str) -> None:
     """A number without its area code, which is somebody else's in each town, is refused."""
     with pytest.raises(Error):
-        domain.phone(text, region)
+        identifiers.phone(text, region)
 
 
 @given(PHONES, st.sampled_from(["DE", "US", "IT", "NZ", "AR", "MX"]))
 def test_canonical_phone_is_stable(text: str, region: str) -> None:
     """The canonical form of a number is its own canonical form, in whatever country the operator sits."""
     try:
-        found = domain.phone(text, region)
+        found = identifiers.phone(text, region)
     except Error:
         return
     assert found.value.startswith("+")
-    assert domain.phone(found.value, REGION) == found
-    assert domain.identifier(found.value, REGION) == found
+    assert identifiers.phone(found.value, REGION) == found
+    assert identifiers.identifier(found.value, REGION) == found
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_canonical_phone_is_stable(text: str, region: str) -> None:
 )
 def test_one_form_of_a_username(text: str, canonical: str) -> None:
     """Case, surrounding space and full-width letters make no second account."""
-    assert domain.username(text) == Identifier("username", canonical)
+    assert identifiers.username(text) == Identifier("username", canonical)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_no_username(text: str) -> None:
 def test_usernames_can_be_used(text: str) -> None:
     """Whoever was given a username can sign in with it: it is never taken for anything else."""
     if not refused("username", text):
-        found = domain.username(text)
-        assert domain.username(found.value) == found
-        assert domain.identifier(text, REGION) == domain.identifier(found.value, REGION) == found
+        found = identifiers.username(text)
+        assert identifiers.username(found.value) == found
+        assert identifiers.identifier(text, REGION) == identifiers.identifier(found.value, REGION) == found
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_usernames_can_be_used(text: str) -> None:
 )
 def test_what_a_text_is_taken_for(text: str, kind: str) -> None:
     """An @ makes an e-mail address, digits a phone number, a UUID an id, anything else a username."""
-    found = domain.identifier(text, REGION)
+    found = identifiers.identifier(text, REGION)
     assert found is not None
     assert found.kind == kind
 
@@ -161,5 +161,5 @@ def test_what_a_text_is_taken_for(text: str, kind: str) -> None:
 @given(st.text(max_size=400))
 def test_any_text_names_somebody_or_nobody(text: str) -> None:
     """Whatever is typed as an identifier is taken for one or for none, and never fails."""
-    found = domain.identifier(text, REGION)
-    assert found is None or domain.identifier(found.value, REGION) == found
+    found = identifiers.identifier(text, REGION)
+    assert found is None or identifiers.identifier(found.value, REGION) == found

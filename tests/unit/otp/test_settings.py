@@ -14,10 +14,11 @@ ENVIRONMENT = {
 
 
 def test_the_least_settings_are_enough() -> None:
-    """With the servers and a key alone `otp` starts, and codes live for ten minutes."""
+    """With the servers and a key alone `otp` starts, and codes live for ten minutes, links for a day."""
     settings = OtpSettings.load(ENVIRONMENT)
     assert decode_key(settings.code_key) == bytes(range(32))
     assert (settings.code_digits, settings.code_ttl_seconds, settings.max_attempts) == (6, 600, 5)
+    assert settings.link_ttl_seconds == 24 * 3600
 
 
 def test_a_key_may_be_padded() -> None:
@@ -31,6 +32,9 @@ def test_a_key_may_be_padded() -> None:
     [
         ({"CODE_TTL_SECONDS": "1801"}, "30 minutes (1800)"),
         ({"CODE_TTL_SECONDS": "59"}, "60"),
+        ({"LINK_TTL_SECONDS": "299"}, "300"),
+        ({"LINK_TTL_SECONDS": "604801"}, "604800"),
+        ({"LINK_TTL_SECONDS": "300", "RESEND_SECONDS": "301"}, "less than resend_seconds"),
         ({"CODE_DIGITS": "5"}, "6"),
         ({"CODE_DIGITS": "9"}, "8"),
         ({"CODE_KEY": "c2hvcnQ"}, "32 bytes"),

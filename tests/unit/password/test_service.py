@@ -32,9 +32,10 @@ class Passwords:
         """As the real one."""
         return self.stored.get(user_id)
 
-    async def save(self, user_id: UUID, stored: str, changed_at: datetime) -> None:
+    async def save(self, user_id: UUID, stored: str) -> datetime:
         """As the real one."""
         self.stored[user_id] = stored
+        return FakeClock().now()
 
     async def replace(self, user_id: UUID, old: str, new: str) -> None:
         """Fail, and count that it was tried."""
@@ -47,7 +48,7 @@ def service(passwords: Passwords, pool: HashPool) -> PasswordService:
     hasher = Hasher(memory_kib=64, time_cost=1, parallelism=1, entropy=SeededEntropy())
     policy = Policy(min_length=15, common=frozenset())
     repository = cast("PasswordRepository", passwords)
-    return PasswordService(repository, hasher, pool, policy, FakeClock(), Telemetry("password"))
+    return PasswordService(repository, hasher, pool, policy, Telemetry("password"))
 
 
 async def test_failed_rehash() -> None:

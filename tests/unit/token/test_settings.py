@@ -33,6 +33,11 @@ def test_defaults_of_the_token_api() -> None:
         ("ISSUER", "id.example.com"),
         ("TOKEN_ACCESS_SECONDS", "0"),
         ("TOKEN_REFRESH_GRACE_SECONDS", "-1"),
+        ("TOKEN_ENTERPRISE_ACCESS_SECONDS", "86401"),
+        ("TOKEN_BACKOFFICE_ACCESS_SECONDS", "86401"),
+        ("TOKEN_DIRECTUS_ACCESS_SECONDS", "59"),
+        ("TOKEN_DIRECTUS_REFRESH_SECONDS", "299"),
+        ("TOKEN_ENTERPRISE_REFRESH_LIMIT", "0"),
     ],
 )
 def test_refused(name: str, value: str) -> None:

@@ -16,7 +16,8 @@ Kind = Literal["id", "email", "phone", "username"]
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _LETTER = re.compile(r"[a-z]")
 _PHONE_LIKE = re.compile(r"\+?[0-9][0-9 ()./-]{4,30}")
-_LONGEST = 320
+LONGEST = 320
+"""Characters of the longest identifier (RFC 5321: 64 before the @, 255 behind it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def email(text: str) -> Identifier:
     Raises `invalid_request` with `detail.field` "email".
     """
     try:
-        if len(text) > _LONGEST:
+        if len(text) > LONGEST:
             raise _invalid("email", "not an e-mail address")
         return Identifier("email", validate_email(text.strip(), check_deliverability=False).normalized.lower())
     except EmailNotValidError:
@@ -74,7 +75,7 @@ def username(text: str) -> Identifier:
 def identifier(text: str, default_region: str) -> Identifier | None:
     """What somebody typed to name an account, whichever kind it is; None when it can't name one."""
     text = text.strip()
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > LONGEST:
         return None
     try:
         if "@" in text:

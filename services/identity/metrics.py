@@ -1,0 +1,15 @@
+"""What `identity` counts."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+
+class IdentityMetrics:
+    """Attempts to prove something, as the limit saw them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.attempts = Counter(
+            "dragoman_identity_attempts",
+            "Attempts at passwords and codes: admitted, delayed, and those two by this process alone, without Redis.",
+            ["outcome"],
+            registry=registry,
+        )

@@ -1,0 +1,84 @@
+"""Open challenges in Redis. Times come from the caller, never from the server."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from services.identity.domain.challenges import OpenChallenge
+from services.identity.domain.keys import Names
+from shared.redis import faults_told
+
+_CREATE = """
+redis.call('HSET', KEYS[1], 'challenge', ARGV[1], 'expires', ARGV[2], 'attempts', 0)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+_ATTEMPT = """
+local now, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local found = redis.call('HMGET', KEYS[1], 'challenge', 'expires', 'attempts')
+if not found[1] then return false end
+if now >= tonumber(found[2]) or tonumber(found[3]) >= most then
+    redis.call('DEL', KEYS[1])
+    return false
+end
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+return found[1]
+"""
+
+_GIVE_BACK = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
+return 1
+"""
+
+
+class ChallengeRepository:
+    """Challenges under a keyed hash of their token, so that a look into Redis answers none.
+
+    Each decision is one script, so that any number of answers at once count one after the other.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, names: Names, max_attempts: int) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._names = names
+        self._max_attempts = max_attempts
+        self._create = redis.register_script(_CREATE)
+        self._attempt = redis.register_script(_ATTEMPT)
+        self._give_back = redis.register_script(_GIVE_BACK)
+
+    async def create(self, token: UUID, challenge: OpenChallenge, life: timedelta) -> None:
+        """Keep a challenge until it expires. Raises `unavailable`."""
+        expires = _milliseconds(challenge.expires_at)
+        async with faults_told():
+            await self._create(
+                keys=[self._key(token)], args=[challenge.model_dump_json(), expires, _in_milliseconds(life)]
+            )
+
+    async def attempt(self, token: UUID, now: datetime) -> OpenChallenge | None:
+        """Count an attempt at a challenge, and only then show it; None for one that is gone. Raises `unavailable`."""
+        async with faults_told():
+            found = await self._attempt(keys=[self._key(token)], args=[_milliseconds(now), self._max_attempts])
+        return None if found is None else OpenChallenge.model_validate_json(found)
+
+    async def give_back(self, token: UUID) -> None:
+        """Take back an attempt that nothing came of. Raises `unavailable`."""
+        async with faults_told():
+            await self._give_back(keys=[self._key(token)])
+
+    async def spend(self, token: UUID) -> bool:
+        """Remove a challenge; of several who do it at once one hears True. Raises `unavailable`."""
+        async with faults_told():
+            return bool(await self._redis.delete(self._key(token)))
+
+    def _key(self, token: UUID) -> str:
+        return f"{self._prefix}identity:challenge:{self._names.challenge(token)}"
+
+
+def _milliseconds(moment: datetime) -> int:
+    return _in_milliseconds(moment - datetime.fromtimestamp(0, UTC))
+
+
+def _in_milliseconds(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

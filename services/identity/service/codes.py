@@ -1,0 +1,64 @@
+"""One-time codes, which `otp` makes and checks."""
+
+from services.identity.domain import accounts, identifiers
+from services.identity.repository.users import UserRepository
+from services.identity.settings import IdentitySettings
+from shared.bus.bus import Bus
+from shared.contracts import identity as contract
+from shared.contracts.identity import CodeSent
+from shared.contracts.otp import CheckCode, IssueCode, Purpose
+from shared.errors import Error, ErrorCode
+
+_REFUSED = {ErrorCode.WRONG_CODE, ErrorCode.CODE_EXPIRED, ErrorCode.TOO_MANY_ATTEMPTS}
+
+
+class CodeService:
+    """Has codes sent, and spends them."""
+
+    def __init__(self, settings: IdentitySettings, users: UserRepository, bus: Bus) -> None:
+        self._settings = settings
+        self._users = users
+        self._bus = bus
+
+    async def send_code(self, call: contract.SendCode) -> CodeSent:
+        """Send a sign-in code, or do everything but send it when nobody may have one.
+
+        The answer repeats the requested address in its canonical form, never a stored one, which would tell a stranger.
+        """
+        if not self._settings.otp_enabled:
+            raise Error(ErrorCode.FEATURE_DISABLED, "one time passwords are disabled")
+        if call.email is not None:
+            address = identifiers.email(call.email)
+        else:
+            address = identifiers.phone(call.phone or "", self._settings.default_region)
+        user = await self._users.find(address)
+        welcome = self._settings.allow_new_users if user is None else user.state == "active"
+        account = accounts.of(address, address.value, user)
+        await self._bus.call(
+            IssueCode(
+                account=account if welcome else accounts.nobody(f"{address.kind}:{address.value}"),
+                purpose="sign_in",
+                channel="email" if address.kind == "email" else "sms",
+                address=address.value,
+                deliver=welcome,
+            )
+        )
+        return CodeSent(**{address.kind: address.value})
+
+    def may_be_sign_in_code(self, secret: str) -> bool:
+        """Whether a secret has the form of a sign-in code, where there are any."""
+        return self._settings.otp_enabled and secret.isascii() and secret.isdigit() and 6 <= len(secret) <= 8
+
+    async def is_live(self, account: str, purpose: Purpose, code: str) -> bool:
+        """Spend a code; False when it is refused, whatever the reason. Raises `unavailable`."""
+        try:
+            await self.spend(account, purpose, code)
+        except Error as error:
+            if error.code in _REFUSED:
+                return False
+            raise
+        return True
+
+    async def spend(self, account: str, purpose: Purpose, code: str) -> None:
+        """Spend a code. Errors: wrong_code, code_expired, too_many_attempts, unavailable."""
+        await self._bus.call(CheckCode(account=account, purpose=purpose, code=code))
