@@ -8,7 +8,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-a
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: bootstrap
 bootstrap:
@@ -41,6 +41,10 @@ bench-revocation: bootstrap ## Measure how soon revoked tokens are refused every
 .PHONY: bench-rotation
 bench-rotation: bootstrap ## Check that no valid token is refused while signing keys change
 	@.venv/bin/python -m tests.bench.rotation
+
+.PHONY: bench-introspection
+bench-introspection: bootstrap ## Measure introspection, by token and from memory
+	@.venv/bin/python -m tests.bench.introspection
 
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import HttpVersion11, web
 from dragoman_verifier import Verifier
+from dragoman_verifier.claims import ANY_AUDIENCE, AnyAudience
 
 from gateway.bearer import BearerTokens
 from gateway.body import MAX_BODY_BYTES
@@ -16,6 +17,7 @@ from gateway.dialects.enterprise import Enterprise
 from gateway.dialects.oauth2 import OAuth2
 from gateway.feed import FeedEndpoint
 from gateway.forward_auth import ForwardAuth
+from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
 from gateway.middleware import add_headers, around_requests
 from gateway.revocations import RevocationFeed
@@ -46,7 +48,9 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
     audiences = [name.strip() for name in settings.forward_auth_audiences.split(",") if name.strip()]
     forward_verifier = _verifier(settings, audiences or own_audience, keys, feed, kit)
     forward_auth = ForwardAuth(settings.forward_auth_rules, BearerTokens(forward_verifier))
-    gateway = Gateway(settings, bus, keys, bearer)
+    teller = _verifier(settings, ANY_AUDIENCE, keys, feed, kit)
+    introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector)
     dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
@@ -59,7 +63,7 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
         app.add_routes([handled])
 
     async def follow_revocations(_app: web.Application) -> AsyncIterator[None]:
-        async with verifier, forward_verifier, background(asyncio.create_task(feed.run())):
+        async with verifier, forward_verifier, teller, background(asyncio.create_task(feed.run())):
             yield
 
     async def let_followers_go(_app: web.Application) -> None:
@@ -72,7 +76,11 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
 
 
 def _verifier(
-    settings: GatewaySettings, audience: str | Collection[str], keys: PublicKeys, feed: RevocationFeed, kit: Kit
+    settings: GatewaySettings,
+    audience: str | Collection[str] | Literal[AnyAudience.ANY],
+    keys: PublicKeys,
+    feed: RevocationFeed,
+    kit: Kit,
 ) -> Verifier:
     """The library that other services verify with, given keys and revocations by the bus rather than over HTTP."""
 

@@ -6,8 +6,9 @@ goes out either: what cannot be known here must not be believed there.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 
 from dragoman_verifier import Claims, RevocationsStale, TokenRevoked
@@ -59,6 +60,8 @@ class RevocationFeed:
         self._live: dict[tuple[str, str], dict[str, Any]] = {}
         self._followers: set[asyncio.Queue[Entry | None]] = set()
         self._started_at = BEGINNING
+        self._numbers = count(1)
+        self._client_news: dict[str, int] = {}
         self.revoked = RevokedSet(grace=_GRACE_SECONDS)
         self.problem: str | None = "not begun"
         self.cursor = BEGINNING
@@ -81,6 +84,11 @@ class RevocationFeed:
         age = self.age
         return age is not None and age <= _ALIVE_SECONDS
 
+    @property
+    def prompt(self) -> bool:
+        """Whether news comes as soon as it is told: the stream is heard. Polling may be a second behind."""
+        return self._stream is not None and self.alive
+
     async def check(self, claims: Claims) -> None:
         """Refuse a token that was revoked, or that cannot be judged where the operator chose so.
 
@@ -98,6 +106,18 @@ class RevocationFeed:
     def is_good(self, claims: Claims) -> bool:
         """Whether a token that was verified earlier has neither expired nor been revoked since."""
         return claims.expires_at > self._clock.now() and not self.revoked.has(claims)
+
+    def news_of_client(self, client_id: str) -> int:
+        """A number that is another one after each time that a client's tokens, or its secrets with them, were ended.
+
+        Not a time: `issued_before` has a grain of a second, in which a client may prove itself and be withdrawn.
+        """
+        return self._client_news.get(client_id, 0)
+
+    def learn(self, revocations: Iterable[Revocation]) -> None:
+        """Refuse at once what this gateway itself had revoked; the stream tells it to the followers."""
+        for revocation in revocations:
+            self._apply(_wire(revocation))
 
     def snapshot(self) -> dict[str, Any]:
         """All that is revoked, and the cursor from which to go on."""
@@ -176,9 +196,13 @@ class RevocationFeed:
         read = read_revocation(entry)
         if read is not None:
             self.revoked.add(read, now)
+        if entry["kind"] == "client":
+            self._client_news[entry["value"]] = next(self._numbers)
         self._remember(entry)
         while self._live and (oldest := next(iter(self._live.values())))["expires_at"] <= now:
             del self._live[oldest["kind"], oldest["value"]]
+            if oldest["kind"] == "client":
+                self._client_news.pop(oldest["value"], None)
 
     def _remember(self, entry: dict[str, Any]) -> None:
         named = entry["kind"], entry["value"]

@@ -205,8 +205,7 @@ class BackOffice:
     async def sign_out(self, request: web.Request) -> web.Response:
         """POST /api/v2/signout: whatever the body holds is not read."""
         session_id = own_session(await self._gateway.bearer.required(request), self.name)
-        answer = await self._gateway.bus.call(EndSession(dialect=self.name, session_id=session_id))
-        if not answer.ended:
+        if not await self._gateway.end_session(EndSession(dialect=self.name, session_id=session_id)):
             raise Error(ErrorCode.INVALID_TOKEN, "the session had ended before")
         return json_response({})
 

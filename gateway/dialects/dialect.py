@@ -12,9 +12,12 @@ from dragoman_verifier import Claims
 
 from gateway.bearer import BearerTokens
 from gateway.cors import CorsPolicy
+from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
+from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
+from shared.contracts.token import EndSession
 from shared.errors import Error, ErrorCode
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -28,6 +31,14 @@ class Gateway:
     bus: Bus
     keys: PublicKeys
     bearer: BearerTokens
+    revocations: RevocationFeed
+    introspector: Introspector
+
+    async def end_session(self, call: EndSession) -> bool:
+        """Sign out; returns whether there was a session to end, whose tokens are refused here from now on."""
+        answer = await self.bus.call(call)
+        self.revocations.learn(answer.revocations)
+        return answer.ended
 
 
 class Dialect(Protocol):

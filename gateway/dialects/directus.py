@@ -221,7 +221,7 @@ class Directus:
         body = await read(Presented, request)
         token, _ = self._presented(body, request)
         self._cookies.refuse_strangers(request)
-        await self._bus.call(EndSession(dialect="directus", refresh_token=token))
+        await self._gateway.end_session(EndSession(dialect="directus", refresh_token=token))
         response = no_content()
         self._cookies.take_back(request, response)
         return response

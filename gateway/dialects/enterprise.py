@@ -240,8 +240,8 @@ class Enterprise:
     async def token_revoke(self, request: web.Request) -> web.Response:
         """POST /v1/token-revoke."""
         fields = await _fields(RevokeFields, request)
-        answer = await self._gateway.bus.call(EndSession(dialect=self.name, refresh_token=fields.refresh_token))
-        if not answer.ended:
+        call = EndSession(dialect=self.name, refresh_token=fields.refresh_token)
+        if not await self._gateway.end_session(call):
             raise Error(ErrorCode.SESSION_UNKNOWN, "no live session has this refresh token")
         return no_content()
 

@@ -238,13 +238,15 @@ class OAuth2:
     async def revoke(self, request: web.Request) -> web.Response:
         """POST /oauth/v2/revoke (RFC 7009): 200 also for a token that is unknown, expired or another client's."""
         fields = await self._fields(request)
-        await self._gateway.bus.call(RevokeToken(**_proof(request, fields), token=fields.token))
+        revoked = await self._gateway.bus.call(RevokeToken(**_proof(request, fields), token=fields.token))
+        self._gateway.revocations.learn(revoked.revocations)
         return json_response({})
 
     async def introspect(self, request: web.Request) -> web.Response:
         """POST /oauth/v2/introspect (RFC 7662): what a token says, or only that it is not active."""
         fields = await self._fields(request)
-        found = await self._gateway.bus.call(IntrospectToken(**_proof(request, fields), token=fields.token))
+        asked = IntrospectToken(**_proof(request, fields), token=fields.token)
+        found = await self._gateway.introspector.introspect(asked)
         return json_response({"active": True, **found.claims} if found.active else {"active": False})
 
     async def userinfo(self, request: web.Request) -> web.Response:

@@ -109,20 +109,6 @@ class ContinueSignIn(Call[SignedIn], subject="token.continue_sign_in.v1", caller
     identifier: str | None = None
 
 
-class SessionEnded(Reply):
-    """Whether there was a live session to end."""
-
-    ended: bool
-
-
-class EndSession(Call[SessionEnded], subject="token.end_session.v1", callers=("gateway",), idempotent=True):
-    """Sign out: end a session of this dialect with all its tokens, by its id or by any refresh token it ever had."""
-
-    dialect: Dialect
-    session_id: UUID | None = None
-    refresh_token: Secret | None = None
-
-
 class KeySet(Reply):
     """Public keys as a JWK Set (RFC 7517 §5)."""
 
@@ -209,13 +195,34 @@ class GetRevocations(Call[RevocationList], subject="token.get_revocations.v1", c
     """The snapshot from which a follower of the feed begins."""
 
 
-class RevokeToken(ClientProof, Call[Done], subject="token.revoke_token.v1", callers=("gateway",), idempotent=True):
+class Revoked(Reply):
+    """What was ended just now, nothing where nothing was left to end; the feed tells everybody else of it."""
+
+    revocations: list[Revocation] = []
+
+
+class RevokeToken(ClientProof, Call[Revoked], subject="token.revoke_token.v1", callers=("gateway",), idempotent=True):
     """End what a client's token stands for (RFC 7009): the whole session for a user's, else that token alone.
 
     A token that is unknown, expired or another client's is no error and changes nothing.
     """
 
     token: Secret | None = None
+
+
+class SessionEnded(Reply):
+    """Whether there was a live session to end; `revocations` are what the feed is about to tell of it."""
+
+    ended: bool
+    revocations: list[Revocation] = []
+
+
+class EndSession(Call[SessionEnded], subject="token.end_session.v1", callers=("gateway",), idempotent=True):
+    """Sign out: end a session of this dialect with all its tokens, by its id or by any refresh token it ever had."""
+
+    dialect: Dialect
+    session_id: UUID | None = None
+    refresh_token: Secret | None = None
 
 
 class Introspection(Reply):
@@ -228,7 +235,10 @@ class Introspection(Reply):
 class IntrospectToken(
     ClientProof, Call[Introspection], subject="token.introspect_token.v1", callers=("gateway",), idempotent=True
 ):
-    """Whether a token is good at this moment (RFC 7662); any client of the platform may ask."""
+    """Whether a token is good at this moment (RFC 7662); any client of the platform may ask.
+
+    An answer, whatever it says, means that the client has proved itself.
+    """
 
     token: Secret | None = None
 

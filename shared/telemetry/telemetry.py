@@ -29,6 +29,12 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.introspections = Counter(
+            "dragoman_introspections",
+            "Introspections answered: from memory, or by token.",
+            ["source"],
+            registry=registry,
+        )
         self.calls = Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
         self.call_seconds = Histogram(
             "dragoman_bus_call_seconds",

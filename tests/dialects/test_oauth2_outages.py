@@ -9,6 +9,7 @@ import pytest
 from tests.dialects.conftest import OpenPlatform
 from tests.dialects.exchanges import check_headers
 from tests.dialects.running import Answer, Platform
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -89,6 +90,33 @@ async def test_keys_are_kept(open_other: OpenPlatform) -> None:
         assert (await platform.send("GET", "/.well-known/jwks.json")).text == before.text
         status, _ = await platform.send_code(bearer=token, email="someone@example.com")
         assert status == 200
+
+
+async def test_introspection_without_token(open_other: OpenPlatform) -> None:
+    """While `token` is away clients that it has just proved are told of access tokens for half a minute, others not."""
+
+    async def ask(token: str, client: str = "abc123", secret: str = "456789") -> Answer:
+        body = {"client_id": client, "client_secret": secret, "token": token}
+        return await platform.send("POST", "/oauth/v2/introspect", json=body)
+
+    async with open_other() as platform:
+        tokens = await platform.sign_in("someone@example.com", "def56789")
+
+        async def from_memory() -> Answer | None:
+            answer = await ask(tokens["access_token"])
+            sample = platform.telemetry.registry.get_sample_value
+            return answer if sample("dragoman_introspections_total", {"source": "memory"}) else None
+
+        before = await eventually(from_memory, 5.0, "the feed is heard")
+        assert json.loads(before.text)["active"] is True
+        platform.stop("token")
+        assert (await ask(tokens["access_token"])).text == before.text
+        async with asyncio.timeout(1):
+            assert told(await ask(tokens["refresh_token"]))
+            assert told(await ask(tokens["access_token"], secret="456780"))
+            assert told(await ask(tokens["access_token"], "other", "other-secret"))
+        platform.clock.advance(30)
+        assert told(await ask(tokens["access_token"]))
 
 
 async def test_broker_away(open_other: OpenPlatform) -> None:

@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from dragoman_verifier import InsufficientScope, TokenExpired, TokenInvalid, Verifier, VerifierError, check_scopes
+from dragoman_verifier.claims import ANY_AUDIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,16 @@ async def test_wrong_claims(issuer: Issuer, verifier: Verifier, changed: dict[st
     token = jwt.PyJWS().encode(claims, issuer.keys[0].private, "ES256", {"typ": "at+jwt", "kid": "key-1"})
     with pytest.raises(TokenInvalid):
         await verifier.verify(token)
+
+
+async def test_any_audience(issuer: Issuer, start: Make) -> None:
+    """Who asks for no audience gets every token of the issuer; one that names none at all is still malformed."""
+    verifier = await start(audience=ANY_AUDIENCE)
+    for meant_for in ("https://other.example.com", list[str]()):
+        token = sign(payload(issuer.url, issuer.clock(), aud=meant_for), issuer.keys[0])
+        assert (await verifier.verify(token)).raw["iss"] == issuer.url
+    with pytest.raises(TokenInvalid):
+        await verifier.verify(sign(payload(issuer.url, issuer.clock(), aud=None), issuer.keys[0]))
 
 
 @pytest.mark.parametrize("claims", [b"[]", b"7", b"{", b"\xff", b"[" * 10_000])

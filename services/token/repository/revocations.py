@@ -56,12 +56,16 @@ class RevocationRepository:
         """Revoke in the caller's transaction; a user and a client need `issued_before`, cut to the grain of `iat`."""
         if issued_before is not None:
             issued_before = issued_before.replace(microsecond=0)
-        expires_at = now + self._life
+        expires_at = self.until(now)
         await connection.executemany(
             _INSERT, [(kind, value, issued_before, reason, now, expires_at) for value in values]
         )
         # Set before the commit: whoever announces looks again quickly when the first look was in vain.
         self.added.set()
+
+    def until(self, now: datetime) -> datetime:
+        """How long a revocation of `now` matters."""
+        return now + self._life
 
     async def live(self, now: datetime) -> list[Revocation]:
         """All that still matter, oldest first."""

@@ -1,6 +1,7 @@
 """The end of tokens: revocation, introspection, and the events that end sessions."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from shared.bus.messages import Done
 from shared.clock import Clock
 from shared.contracts import identity, password
 from shared.contracts import token as contract
-from shared.contracts.token import Introspection, RevocationList, SessionEnded
+from shared.contracts.token import Introspection, Revocation, RevocationList, Revoked, SessionEnded
 from shared.errors import Error, ErrorCode
 
 
@@ -33,7 +34,7 @@ class RevocationService:
     refresh_tokens: RefreshTokens
     clock: Clock
 
-    async def revoke_token(self, call: contract.RevokeToken) -> Done:
+    async def revoke_token(self, call: contract.RevokeToken) -> Revoked:
         """End the session of a refresh token, with every access token that it ever gave; or one access token alone.
 
         Whatever is not a live token of this client is left alone without a word (RFC 7009 §2.2).
@@ -43,13 +44,15 @@ class RevocationService:
         now = self.clock.now()
         refresh = self.refresh_tokens.decode(text)
         if refresh is not None:
-            await self.sessions.end(refresh.session_id, now, "revoked", client_id=client.client_id)
-            return Done()
+            ended = await self.sessions.end(refresh.session_id, now, "revoked", client_id=client.client_id)
+            return Revoked(revocations=[self._of_session(refresh.session_id, now)] if ended else [])
         claims, kid = await self._verified(text)
         own = claims is not None and claims["client_id"] == client.client_id
-        if claims is not None and own and not await self.revocations.is_revoked(claims, kid):
-            await self.sessions.revoke("token", claims["jti"], now, "revoked")
-        return Done()
+        if claims is None or not own or await self.revocations.is_revoked(claims, kid):
+            return Revoked()
+        await self.sessions.revoke("token", claims["jti"], now, "revoked")
+        named = Revocation(kind="token", value=claims["jti"], expires_at=self.revocations.until(now))
+        return Revoked(revocations=[named])
 
     async def end_session(self, call: contract.EndSession) -> SessionEnded:
         """Sign out: end a session of the dialect, and with it every access token that it ever gave.
@@ -62,9 +65,9 @@ class RevocationService:
         session_id = refresh.session_id if refresh is not None else call.session_id
         if session_id is None:
             return SessionEnded(ended=False)
-        return SessionEnded(
-            ended=await self.sessions.end(session_id, self.clock.now(), "signed_out", dialect=call.dialect)
-        )
+        now = self.clock.now()
+        ended = await self.sessions.end(session_id, now, "signed_out", dialect=call.dialect)
+        return SessionEnded(ended=ended, revocations=[self._of_session(session_id, now)] if ended else [])
 
     async def introspect_token(self, call: contract.IntrospectToken) -> Introspection:
         """What a token says, when it is good at this moment; a refresh token only to the client that holds it."""
@@ -132,6 +135,9 @@ class RevocationService:
         """End the sessions that the old password began, in every dialect (user-pains row 34)."""
         now = self.clock.now()
         await self.sessions.end_all_of_user(delivery.id, event.user_id, event.changed_at, now, "password_changed")
+
+    def _of_session(self, session_id: UUID, now: datetime) -> Revocation:
+        return Revocation(kind="session", value=str(session_id), expires_at=self.revocations.until(now))
 
     async def _verified(self, text: str) -> tuple[dict[str, Any] | None, str]:
         now = self.clock.now()

@@ -87,12 +87,20 @@ class SignInService:
             return SignedIn(challenge=challenge)
         assert policy.client_id is not None
         began_at = _began_at(proof, recognised, asked_at)
-        session = await self._begin(policy, policy.client_id, recognised, began_at, scope=None)
+        lost = ErrorCode.WRONG_PASSWORD if isinstance(proof, Authenticate) else ErrorCode.CHALLENGE_UNKNOWN
+        session = await self._begin(policy, policy.client_id, recognised, began_at, scope=None, lost=lost)
         return SignedIn(tokens=await self.issuer.for_session(session, user=recognised.user))
 
     async def _begin(
-        self, policy: DialectPolicy, client_id: str, recognised: Authentication, began_at: datetime, scope: str | None
+        self,
+        policy: DialectPolicy,
+        client_id: str,
+        recognised: Authentication,
+        began_at: datetime,
+        scope: str | None,
+        lost: ErrorCode = ErrorCode.WRONG_PASSWORD,
     ) -> Session:
+        """Raises `lost` when the user's sessions were ended while the proof was under way: it no longer holds."""
         session = Session(
             id=self.entropy.uuid(),
             user_id=recognised.user.id,
@@ -105,7 +113,12 @@ class SignInService:
             rotated_at=began_at,
             expires_at=began_at + policy.refresh_life,
         )
-        await self.sessions.insert(session)
+        try:
+            await self.sessions.insert(session)
+        except Error as error:
+            if error.code != ErrorCode.SESSION_REVOKED:
+                raise
+            raise Error(lost, error.message) from None
         return session
 
 

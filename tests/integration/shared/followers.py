@@ -113,8 +113,20 @@ async def end(platform: Platform, tokens: dict[str, Any]) -> str:
     """Revoke a session; its id."""
     answer = await platform.send("POST", "/oauth/v2/revoke", data=CLIENT | {"token": tokens["refresh_token"]})
     assert answer.status == 200, answer
+    return session_id(tokens)
+
+
+def session_id(tokens: dict[str, Any]) -> str:
+    """The session that these are of."""
     said = jwt.decode(tokens["access_token"], options={"verify_signature": False})
     return str(said["sid"])
+
+
+async def introspected(platform: Platform, tokens: dict[str, Any]) -> bool:
+    """Whether introspection calls the access token active."""
+    answer = await platform.send("POST", "/oauth/v2/introspect", data=CLIENT | {"token": tokens["access_token"]})
+    assert answer.status == 200, answer
+    return bool(json.loads(answer.text)["active"])
 
 
 async def refused(by: Verifier, tokens: dict[str, Any], kind: type[VerifierError] = TokenRevoked) -> None:

@@ -9,6 +9,7 @@ from dragoman_verifier import RevocationsStale, TokenRevoked
 from redis.asyncio import Redis
 
 from deploy.servers import RedisServer
+from shared.contracts.token import Revoke
 from tests.dialects.running import Platform, Servers, load_demo, open_platform
 from tests.integration.shared.followers import (
     FEED,
@@ -19,7 +20,9 @@ from tests.integration.shared.followers import (
     end,
     following,
     heard,
+    introspected,
     refused,
+    session_id,
     signed_in,
     verifier,
 )
@@ -94,6 +97,22 @@ async def test_without_redis(platform: Platform, redis: RedisServer) -> None:
         assert json.loads((await stream.next("revocation")).data)["kind"] in {"session", "user"}
 
 
+async def test_introspection_without_redis(platform: Platform, redis: RedisServer) -> None:
+    """While Redis is away introspection knows of what is revoked meanwhile, since `token` is asked."""
+    tokens = await signed_in(platform)
+    for _ in range(2):
+        assert await introspected(platform, tokens) is True
+    redis.kill()
+    headers = await bearer(platform)
+
+    async def silent() -> bool | None:
+        return (await platform.send("GET", FEED, headers=headers)).status == 503 or None
+
+    await eventually(silent, SECONDS, "the gateway hears nothing")
+    await platform.operate(Revoke(kind="session", value=session_id(tokens)))
+    assert await introspected(platform, tokens) is False
+
+
 async def test_a_platform_without_redis_polls(postgres_url: str, redis: RedisServer) -> None:
     """A gateway that has no Redis asks `token`, and refuses what was revoked within two seconds."""
     async with open_platform(Servers(postgres_url, redis.url, PREFIX), gateway_redis_url="") as running:
@@ -101,7 +120,11 @@ async def test_a_platform_without_redis_polls(postgres_url: str, redis: RedisSer
         tokens = await signed_in(running)
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         assert (await running.send("GET", "/oauth/v2/userinfo", headers=headers)).status == 200
-        await end(running, tokens)
+        for _ in range(2):
+            assert await introspected(running, tokens) is True
+        await running.operate(Revoke(kind="session", value=session_id(tokens)))
+        # `token` is asked, since the poll may be a second behind.
+        assert await introspected(running, tokens) is False
 
         async def look() -> bool | None:
             return (await running.send("GET", "/oauth/v2/userinfo", headers=headers)).status == 401 or None

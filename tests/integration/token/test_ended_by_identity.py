@@ -72,7 +72,7 @@ async def test_older_news_come_later(token: Token) -> None:
         await token.tell(PasswordChanged(user_id=user_id, changed_at=asked - timedelta(days=1)))
 
     token.platform.identity.before_answer = meanwhile
-    assert await outcome(token.sign_in()) == "session_revoked"
+    assert await outcome(token.sign_in()) == "wrong_password"
 
 
 async def test_clocks_that_disagree(token: Token) -> None:
@@ -93,7 +93,7 @@ async def test_sign_in_that_was_on_its_way(token: Token, event: type[UserSuspend
         await token.tell(event.model_validate({"user_id": user_id} | moment))
 
     token.platform.identity.before_answer = meanwhile
-    assert await outcome(token.sign_in()) == "session_revoked"
+    assert await outcome(token.sign_in()) == "wrong_password"
     assert await token.platform.database.fetchval(LIVE, user_id) == 0
 
 
@@ -120,7 +120,7 @@ async def test_sign_in_racing_with_suspension(platform: Platform) -> None:
         outcomes: list[str] = []
         for _ in range(20):
             outcomes += await asyncio.gather(*(race(token, uuid4()) for _ in range(5)))
-    assert set(outcomes) == {"ok", "session_revoked"}, "the race went the same way each time"
+    assert set(outcomes) == {"ok", "wrong_password"}, "the race went the same way each time"
     assert await platform.database.fetchval("SELECT count(*) FROM token.sessions WHERE revoked_at IS NULL") == 0
     # Each session that began was told to have ended, once.
     told = "SELECT count(*) FROM token.outbox WHERE subject = 'token.session_revoked.v1'"

@@ -53,9 +53,10 @@ def access(held: TokenSet) -> str:
 async def test_a_session_is_recorded_and_told(token: Token) -> None:
     """Revoking a refresh token leaves one revocation, which lives as long as a token could, and one event."""
     held = await token.sign_in()
-    for _ in range(2):
-        await token.neighbours["gateway"].call(RevokeToken(**PROOF, token=SecretStr(refresh_token(held))))
+    call = RevokeToken(**PROOF, token=SecretStr(refresh_token(held)))
+    first, again = [(await token.neighbours["gateway"].call(call)).revocations for _ in range(2)]
     [entry] = await snapshot(token)
+    assert (first, again) == ([entry], [])
     assert (entry.kind, entry.value, entry.issued_before) == ("session", str(held.session_id), None)
     assert entry.expires_at == token.platform.clock.now() + LIFE
     assert await told(token) == [("session", str(held.session_id), "revoked")]
@@ -66,8 +67,9 @@ async def test_a_token_is_recorded_and_told(token: Token) -> None:
     """Revoking an access token names it alone, once, however often it is asked for."""
     held = await token.client_credentials()
     jti = (await token.claims(held))["jti"]
-    for _ in range(3):
-        await token.neighbours["gateway"].call(RevokeToken(**PROOF, token=SecretStr(access(held))))
+    call = RevokeToken(**PROOF, token=SecretStr(access(held)))
+    first, *again = [(await token.neighbours["gateway"].call(call)).revocations for _ in range(3)]
+    assert (first, again) == (await snapshot(token), [[], []])
     assert [(entry.kind, entry.value) for entry in await snapshot(token)] == [("token", jti)]
     assert await told(token) == [("token", jti, "revoked")]
 

@@ -256,7 +256,7 @@ async def test_new_password_that_was_replaced_at_once(token: Token) -> None:
         await token.tell(event)
 
     token.platform.identity.after_new_password = replaced
-    assert await outcome(token.answer("enterprise", due, new_password=NEW)) == "session_revoked"
+    assert await outcome(token.answer("enterprise", due, new_password=NEW)) == "challenge_unknown"
 
 
 @pytest.mark.parametrize("dialect", ["oauth2", "backoffice", "enterprise", "directus"])
@@ -282,7 +282,7 @@ async def test_password_changed_during_a_sign_in(
         await token.tell(event(user_id=user_id, changed_at=moments[1]))
 
     token.platform.identity.before_answer = changed_and_told
-    assert await outcome(token.sign_in_to(dialect)) == "session_revoked"
+    assert await outcome(token.sign_in_to(dialect)) == "wrong_password"
 
 
 async def test_password_changed_between_the_steps(token: Token) -> None:
@@ -294,7 +294,7 @@ async def test_password_changed_between_the_steps(token: Token) -> None:
     event = password.PasswordChanged(user_id=token.platform.identity.user_id, changed_at=changed_at)
     await token.tell(event)
     token.platform.clock.advance(1)
-    assert await outcome(token.answer("backoffice", first, code=SecretStr(CODE))) == "session_revoked"
+    assert await outcome(token.answer("backoffice", first, code=SecretStr(CODE))) == "challenge_unknown"
 
 
 async def test_identity_away(platform: Platform) -> None:

@@ -13,8 +13,10 @@ from dragoman_verifier import Claims, TokenExpired, TokenInvalid, Verifier
 
 from gateway.bearer import BearerTokens
 from gateway.dialects.dialect import Dialect, Gateway
+from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
 from gateway.middleware import add_headers, around_requests
+from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.messages import CALLS, Call, Reply
@@ -83,8 +85,11 @@ async def open_edge(make_dialect: Callable[[Gateway], Dialect]) -> AsyncIterator
     broker, telemetry, clock = MemoryBroker(), Telemetry("gateway"), FakeClock()
     settings = GatewaySettings.load(ENVIRONMENT)
     bus = MemoryBus(broker, "gateway", telemetry, clock)
-    bearer = BearerTokens(cast("Verifier", FakeVerifier()))
-    dialect = make_dialect(Gateway(settings, bus, PublicKeys(bus, telemetry), bearer))
+    verifier = cast("Verifier", FakeVerifier())
+    feed = RevocationFeed(bus, None, clock, telemetry, max_staleness=60.0, refuse_when_stale=True)
+    introspector = Introspector(bus, feed, verifier, clock, SystemEntropy(), telemetry)
+    keys = PublicKeys(bus, telemetry)
+    dialect = make_dialect(Gateway(settings, bus, keys, BearerTokens(verifier), feed, introspector))
     app = web.Application(middlewares=[around_requests([dialect], telemetry, SystemEntropy(), 5.0)])
     app.add_routes(dialect.routes())
     app.on_response_prepare.append(add_headers)

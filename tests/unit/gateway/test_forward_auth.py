@@ -16,8 +16,10 @@ from gateway.bearer import BearerTokens
 from gateway.dialects.dialect import Gateway
 from gateway.dialects.oauth2 import OAuth2
 from gateway.forward_auth import ForwardAuth
+from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
 from gateway.middleware import around_requests
+from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.entropy import SystemEntropy
@@ -76,10 +78,14 @@ async def client() -> AsyncIterator[Client]:
     """Asks a gateway that has nothing but forward-auth."""
     settings = GatewaySettings.load(ENVIRONMENT)
     telemetry = Telemetry("gateway")
-    bus = MemoryBus(MemoryBroker(), "gateway", telemetry, FakeClock())
-    bearer = BearerTokens(cast("Verifier", FakeVerifier()))
-    dialect = OAuth2(Gateway(settings, bus, PublicKeys(bus, telemetry), bearer))
-    app = web.Application(middlewares=[around_requests([dialect], telemetry, SystemEntropy(), 5.0)])
+    clock, entropy = FakeClock(), SystemEntropy()
+    bus = MemoryBus(MemoryBroker(), "gateway", telemetry, clock)
+    verifier = cast("Verifier", FakeVerifier())
+    bearer = BearerTokens(verifier)
+    feed = RevocationFeed(bus, None, clock, telemetry, max_staleness=60.0, refuse_when_stale=True)
+    introspector = Introspector(bus, feed, verifier, clock, entropy, telemetry)
+    dialect = OAuth2(Gateway(settings, bus, PublicKeys(bus, telemetry), bearer, feed, introspector))
+    app = web.Application(middlewares=[around_requests([dialect], telemetry, entropy, 5.0)])
     app.add_routes(ForwardAuth(RULES, bearer).routes())
     async with TestClient(TestServer(app)) as opened:
         yield opened

@@ -204,6 +204,57 @@ async def test_polling(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(TokenRevoked):
             await feed.check(claims(source.clock))
         assert feed.since(BEGINNING) is None
+        assert feed.alive
+        assert not feed.prompt
+
+
+async def test_prompt_news(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """News is as good as there while the stream is heard, and not in its silence."""
+    monkeypatch.setattr(module, "_ALIVE_SECONDS", 0.05)
+    async with running(source) as feed:
+        assert feed.prompt
+        source.failure = unavailable("redis is unavailable")
+        await arrived(lambda: not feed.prompt)
+        source.failure = None
+        await arrived(lambda: feed.prompt)
+
+
+async def test_news_of_a_client(source: Source) -> None:
+    """Each time that a client is told of, it is noticed, even twice in a second and for the same bound."""
+    async with running(source) as feed:
+        numbers = [feed.news_of_client("client-1")]
+        for _ in range(2):
+            cursor = source.revoke("client", "client-1", source.clock.now())
+            await arrived(lambda cursor=cursor: feed.cursor == cursor)
+            numbers.append(feed.news_of_client("client-1"))
+        assert len(set(numbers)) == 3
+        cursor = source.revoke("session", "client-1")
+        await arrived(lambda: feed.cursor == cursor)
+        assert feed.news_of_client("client-1") == numbers[-1]
+        assert feed.news_of_client("client-2") == numbers[0]
+
+
+async def test_news_of_clients_is_not_kept_for_ever(source: Source) -> None:
+    """What was told of a client is forgotten with the revocation."""
+    async with running(source) as feed:
+        cursor = source.revoke("client", "client-1", source.clock.now())
+        await arrived(lambda: feed.cursor == cursor)
+        source.clock.advance(3600)
+        cursor = source.revoke("session", "session-1")
+        await arrived(lambda: feed.cursor == cursor)
+        assert feed._client_news == {}
+
+
+async def test_what_was_revoked_here(source: Source) -> None:
+    """What this gateway has had revoked is refused before the stream tells it."""
+    async with running(source) as feed:
+        await feed.check(claims(source.clock))
+        until = source.clock.now() + timedelta(hours=1)
+        feed.learn([Revocation(kind="session", value="session-1", expires_at=until)])
+        with pytest.raises(TokenRevoked):
+            await feed.check(claims(source.clock))
+        assert feed.cursor == BEGINNING
+        assert [entry["value"] for entry in feed.snapshot()["revocations"]] == ["session-1"]
 
 
 async def test_the_wider_bound_counts(source: Source) -> None:

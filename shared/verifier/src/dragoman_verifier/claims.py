@@ -4,10 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, Literal
 
 from dragoman_verifier.errors import TokenExpired, TokenInvalid
+
+
+class AnyAudience(Enum):
+    """A set with one member, so that nothing else can be taken for it."""
+
+    ANY = "any"
+
+
+ANY_AUDIENCE: Final = AnyAudience.ANY
+"""For those who tell others about tokens, and accept none themselves."""
 
 _LATEST = 253_402_300_799  # the last second of the year 9999, where datetime ends
 
@@ -32,7 +43,9 @@ class Claims:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
 
-def read_claims(payload: bytes, key_id: str, issuer: str, audience: frozenset[str]) -> Claims:
+def read_claims(
+    payload: bytes, key_id: str, issuer: str, audience: frozenset[str] | Literal[AnyAudience.ANY]
+) -> Claims:
     """The claims in a payload whose signature was verified; its times are not yet compared with the clock.
 
     Raises TokenInvalid when one that RFC 9068 requires is missing or malformed, or names another issuer or audience.
@@ -46,7 +59,7 @@ def read_claims(payload: bytes, key_id: str, issuer: str, audience: frozenset[st
     if raw.get("iss") != issuer:
         raise TokenInvalid("the token is of another issuer")
     meant_for = _audience(raw)
-    if audience.isdisjoint(meant_for):
+    if audience is not ANY_AUDIENCE and audience.isdisjoint(meant_for):
         raise TokenInvalid("the token is meant for another audience")
     if "nbf" in raw:
         _moment(raw, "nbf")

@@ -5,13 +5,13 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 from jwt import PyJWS, PyJWTError
 
 from dragoman_verifier.cache import VerifiedTokens, fingerprint
-from dragoman_verifier.claims import Claims, check_time, read_claims
+from dragoman_verifier.claims import ANY_AUDIENCE, AnyAudience, Claims, check_time, read_claims
 from dragoman_verifier.discovery import Discovery
 from dragoman_verifier.errors import TokenExpired, TokenInvalid
 from dragoman_verifier.feed import Feed
@@ -35,7 +35,8 @@ class Verifier:
     """Accepts the access tokens of one issuer for one or several audiences; used as `async with Verifier(...) as v`.
 
     - `issuer`: the exact `iss`; its keys are found by its metadata, or at `jwks_url`.
-    - `audience`: one name or several, of which a token must carry at least one.
+    - `audience`: one name or several, of which a token must carry at least one. `claims.ANY_AUDIENCE` asks for none;
+      it is for those who tell others about tokens, since whoever accepts one has to be meant by it.
     - `algorithms`: those of ALGORITHMS that may be used.
     - `leeway`: how far clocks may differ, in seconds.
     - `keys`: gives the JWK Set and response headers, for those who have it by another way than HTTP.
@@ -54,7 +55,7 @@ class Verifier:
     def __init__(
         self,
         issuer: str,
-        audience: str | Collection[str],
+        audience: str | Collection[str] | Literal[AnyAudience.ANY],
         *,
         algorithms: Collection[str] = ALGORITHMS,
         leeway: float = 60.0,
@@ -70,9 +71,11 @@ class Verifier:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
-        self._audience = frozenset((audience,) if isinstance(audience, str) else audience)
+        self._audience = (
+            audience if audience is ANY_AUDIENCE else frozenset((audience,) if isinstance(audience, str) else audience)
+        )
         self._algorithms = frozenset(algorithms)
-        if not self._audience or not all(self._audience):
+        if self._audience is not ANY_AUDIENCE and not (self._audience and all(self._audience)):
             raise ValueError("an audience is needed")
         if not self._algorithms or not self._algorithms <= frozenset(ALGORITHMS):
             raise ValueError(f"algorithms are some of {', '.join(ALGORITHMS)}")
