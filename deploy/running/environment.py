@@ -84,6 +84,7 @@ def component_environment(
     made = {
         "DRAGOMAN_ISSUER": f"http://127.0.0.1:{ports.gateway}",
         "DRAGOMAN_GATEWAY_PORT": str(ports.gateway),
+        "DRAGOMAN_GATEWAY_DIRECTUS_COOKIE_SECURE": "false",  # it is plain HTTP
         "DRAGOMAN_POSTGRES_URL": postgres_url,
         "DRAGOMAN_REDIS_URL": redis_url,
         "DRAGOMAN_OTP_REDIS_URL": redis_url,

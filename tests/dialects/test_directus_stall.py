@@ -12,11 +12,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from gateway.bearer import BearerTokens
 from gateway.body import BodyError
 from gateway.dialects.dialect import Gateway
 from gateway.dialects.directus import Directus
-from gateway.keys import PublicKeys
 from gateway.settings import GatewaySettings
 from gateway.stall import Stall
 from shared import context
@@ -97,7 +95,8 @@ def duration(work: Callable[[], Awaitable[Any]], *, request_seconds: float = 5.0
 def handling(handler: str, fields: dict[str, Any], answer: Any) -> Callable[[], Awaitable[web.Response]]:
     """Have a handler answer a request while the platform behind it gives this answer."""
     bus = cast("Bus", FakeBus(answer))
-    dialect = Directus(Gateway(SETTINGS, bus, cast("PublicKeys", None), cast("BearerTokens", None)))
+    unused = cast("Any", None)
+    dialect = Directus(Gateway(SETTINGS, bus, keys=unused, bearer=unused, revocations=unused, introspector=unused))
 
     async def handle() -> web.Response:
         answered: web.Response = await getattr(dialect, handler)(request(json.dumps(fields).encode()))

@@ -15,7 +15,7 @@ from tests.dialects.running import DEADLINE_SECONDS, Answer, Platform
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REFUSED = {"error": "invalid_grant", "error_description": "Invalid username and password combination"}
-USERS = "SELECT coalesce(email, phone) FROM identity.users"
+USERS = "SELECT coalesce(email, phone, username) FROM identity.users"
 ANSWERED_ONCE = {"date", "x-request-id"}
 
 

@@ -106,13 +106,13 @@ async def test_emergency_rotation(token: Token) -> None:
 @pytest.mark.parametrize("client_id", ["nobody", "", "a\0b"])
 async def test_rotating_nobody(token: Token, client_id: str) -> None:
     """Rotating the secret of a client that does not exist is `not_found`."""
-    assert await outcome(token.rotate(client_id)) == "not_found"  # type: ignore[arg-type]
+    assert await outcome(token.rotate(client_id)) == "not_found"
 
 
 @pytest.mark.parametrize("overlap", [-1, 367 * 86_400, 10**30])
 async def test_overlap_out_of_bounds(token: Token, overlap: int) -> None:
     """An overlap that cannot be meant is refused and changes nothing."""
-    assert await outcome(token.rotate(overlap=overlap)) == "invalid_request"  # type: ignore[arg-type]
+    assert await outcome(token.rotate(overlap=overlap)) == "invalid_request"
     assert await live(token, SECRET) == [True]
 
 
@@ -130,7 +130,7 @@ async def test_taken_id(token: Token) -> None:
 @pytest.mark.parametrize("changed", [{"client_id": "a b"}, {"secret": ""}, {"scopes": ["a b"]}, {"name": "\0"}])
 async def test_refused_registrations(token: Token, changed: dict[str, str]) -> None:
     """A client that could never be used is refused rather than registered."""
-    assert await outcome(token.create_client(**({"client_id": "x"} | changed))) == "invalid_request"  # type: ignore[arg-type]
+    assert await outcome(token.create_client(**({"client_id": "x"} | changed))) == "invalid_request"
 
 
 class CountingPool(HashPool):
