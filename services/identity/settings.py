@@ -32,7 +32,7 @@ class IdentitySettings(Settings):
         False, description="whether a code may be sent to an address that nobody has, and using it creates the user"
     )
     challenge_seconds: int = Field(
-        180, ge=60, le=900, description="how long a challenge (second factor, new password) can be answered"
+        600, ge=60, le=900, description="how long a challenge (second factor, new password) can be answered"
     )
     challenge_attempts: int = Field(3, ge=1, le=10, description="wrong answers after which a challenge is gone")
     failures_allowed: int = Field(
