@@ -58,7 +58,8 @@ class Authenticate(Call[Authentication], subject="identity.authenticate.v1", cal
     `second_factor` says how this caller can have one proved: not at all (`refuse`), by `code` in the same call
     (`inline`; an e-mailed code is sent when `code` is missing), or by a `challenge` of its own.
     `new_password`: a challenge may ask for a new password; otherwise a user who needs one is refused.
-    A challenge is bound to `dialect`.
+    A challenge is bound to `dialect`. `source` is the network that the request came from, where that is known: one from
+    which the account has been signed in to keeps an allowance of its own, which no stranger can use up.
     Errors: no_such_user, wrong_password, user_suspended, password_change_required, too_many_attempts, and once the
     password was right second_factor_required (`detail.factor`), wrong_code; the edge merges them.
     Not idempotent: a code is spent by it.
@@ -71,6 +72,7 @@ class Authenticate(Call[Authentication], subject="identity.authenticate.v1", cal
     code: Secret | None = None
     new_password: bool = False
     dialect: str = "oauth2"
+    source: str | None = None
 
 
 class AnswerChallenge(Call[Authentication], subject="identity.answer_challenge.v1", callers=("token",), timeout=5.0):
@@ -88,6 +90,7 @@ class AnswerChallenge(Call[Authentication], subject="identity.answer_challenge.v
     code: Secret | None = None
     new_password: Secret | None = None
     identifier: str | None = None
+    source: str | None = None
 
 
 class CodeSent(Reply):
@@ -250,6 +253,53 @@ class ListUsers(Call[UserList], subject="identity.list_users.v1", callers=("oper
 
     after: UUID | None = None
     limit: int = 100
+
+
+class SecuritySetting(Message):
+    """A setting that operators change while everything runs; `value` is the default where nobody has changed it."""
+
+    name: str
+    value: str
+    default: str
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+
+
+class SecuritySettings(Reply):
+    """All of them, by name."""
+
+    settings: list[SecuritySetting]
+
+
+class GetSecuritySettings(
+    Call[SecuritySettings],
+    subject="identity.get_security_settings.v1",
+    callers=("gateway", "operator"),
+    idempotent=True,
+):
+    """The security settings that hold now."""
+
+
+class SetSecuritySetting(
+    Call[SecuritySettings], subject="identity.set_security_setting.v1", callers=("operator",), idempotent=True
+):
+    """Change one, or with None put its default back; every replica follows within a second.
+
+    `changed_by` is who did it. Errors: not_found for an unknown name, invalid_request with `detail.problem`.
+    """
+
+    name: str
+    value: str | None = None
+    changed_by: str
+
+
+class SecuritySettingChanged(Event, subject="identity.security_setting_changed.v1"):
+    """Somebody changed a security setting: for the audit trail."""
+
+    name: str
+    value: str | None
+    changed_by: str
+    changed_at: datetime
 
 
 class UserCreated(Event, subject="identity.user_created.v1"):

@@ -23,7 +23,7 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     `account` names who may use it (a user id, or an address nobody has yet) and is never stored readable.
     `deliver=False` does the same work and sends nothing, so that unknown users look like known ones.
     `link` is for the purpose `password_reset_link`: the text to send, in which `{code}` stands for a code of 256 bits
-    rather than a few digits.
+    rather than a few digits. `ttl_seconds` is the life of digits where it is not to be the service's own setting.
     """
 
     account: str
@@ -32,6 +32,7 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     address: str
     deliver: bool = True
     link: str | None = None
+    ttl_seconds: int | None = None
 
 
 class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):

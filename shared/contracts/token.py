@@ -51,6 +51,7 @@ class GrantPassword(ClientProof, Call[TokenSet], subject="token.grant_password.v
 
     username: str | None = None
     password: Secret | None = None
+    source: str | None = None
 
 
 class GrantRefreshToken(
@@ -88,7 +89,8 @@ class SignedIn(Reply):
 class SignIn(Call[SignedIn], subject="token.sign_in.v1", callers=("gateway",), timeout=5.0):
     """A session, or what comes first, for a user of a dialect without clients of its own.
 
-    `code` is a second factor that is proved together with the password (`directus`).
+    `code` is a second factor that is proved together with the password (`directus`); `source` is where the request came
+    from, as in identity.authenticate.v1.
     Errors: those of identity.authenticate.v1. Not idempotent: done twice it would leave a session that nobody holds.
     """
 
@@ -96,6 +98,7 @@ class SignIn(Call[SignedIn], subject="token.sign_in.v1", callers=("gateway",), t
     identifier: str
     password: Secret
     code: Secret | None = None
+    source: str | None = None
 
 
 class ContinueSignIn(Call[SignedIn], subject="token.continue_sign_in.v1", callers=("gateway",), timeout=5.0):
@@ -107,6 +110,7 @@ class ContinueSignIn(Call[SignedIn], subject="token.continue_sign_in.v1", caller
     code: Secret | None = None
     new_password: Secret | None = None
     identifier: str | None = None
+    source: str | None = None
 
 
 class KeySet(Reply):
