@@ -58,6 +58,15 @@ async def test_wrong_password_sends_nothing(identity: Identity) -> None:
     assert identity.platform.otp.issued == []
 
 
+async def test_caller_without_a_way(identity: Identity) -> None:
+    """Where no second factor can be asked for none is sent, and neither password nor sign-in code is enough."""
+    await identity.create(email_second_factor=True)
+    await identity.send_code(email=EMAIL)
+    for secret in (PASSWORD, CODE):
+        assert await outcome(identity.authenticate(EMAIL, secret)) == "second_factor_required"
+    assert [call.purpose for call in identity.platform.otp.issued] == ["sign_in"]
+
+
 async def test_inline_email_factor(identity: Identity) -> None:
     """Where the code comes with the password it is sent when it is missing, and spent when it is there."""
     await identity.create(email_second_factor=True)

@@ -162,6 +162,21 @@ async def test_strangers_are_counted_alike(identity: Identity, name: str, same: 
     assert await outcome(identity.authenticate(same, "wrong")) == REFUSED
 
 
+async def test_texts_that_name_nobody(identity: Identity) -> None:
+    """What cannot even be a name holds up nobody but those who type the same."""
+    assert await fail(identity, ALLOWED + 1, "not a name") == ["no_such_user"] * ALLOWED + [REFUSED]
+    assert await fail(identity, 1, "not another name") == ["no_such_user"]
+
+
+async def test_enabling_counts(identity: Identity) -> None:
+    """Guesses at the code of a secret that is to be enabled count for the account like all others."""
+    user = await identity.create()
+    for _ in range(ALLOWED):
+        assert await outcome(identity.enable_totp(user, TOTP_SECRET, "000000")) == "wrong_code"
+    assert await outcome(identity.enable_totp(user, TOTP_SECRET, identity.totp())) == REFUSED
+    assert await outcome(identity.authenticate(EMAIL)) == REFUSED
+
+
 @pytest.mark.parametrize("secret", ["wrong", "000000"])
 async def test_refused_at_the_same_price(identity: Identity, secret: str) -> None:
     """During a delay the same steps are taken as for a wrong secret, but for nobody."""
