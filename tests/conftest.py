@@ -7,7 +7,7 @@ They are started once per run, by the process that leads it; each worker has its
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from shared.bus import permissions, topology
 from shared.postgres.migrate import migrate
 from shared.settings import environment
 from tests.support import containers, processes
+from tests.support.leaks import USED_SECRETS
 from tests.support.urls import ServerUrls
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,17 @@ class _Servers:
 
 
 _servers = _Servers()
+USED_SECRETS.watch()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test in whose log there is a secret."""
+    report = yield
+    if report.when == "teardown" and report.passed and (found := USED_SECRETS.found_in(report.capstdout)):
+        report.outcome = "failed"
+        report.longrepr = f"there are secrets in the log: {', '.join(found)}"
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from deploy.running.environment import SERVICES
 from tests.conftest import PASSWORD, clear_vhost
+from tests.support.leaks import USED_SECRETS
 from tests.support.platform import Platform, at_path
 from tests.support.token_api import TokenApi
 from tests.support.urls import ServerUrls
@@ -65,6 +66,11 @@ def _new_platform(urls: ServerUrls, worker: str, directory: Path) -> Iterator[Pl
         platform = Platform(directory, mine, corner=corner, password=PASSWORD)
         stack.callback(platform.close)
         yield platform
+        for file in (directory / "secrets").glob("*"):
+            USED_SECRETS.note(file.read_text())
+        USED_SECRETS.note(PASSWORD)
+        found = {replica.name: USED_SECRETS.found_in(replica.text()) for replica in platform.every}
+        assert not any(found.values()), f"there are secrets in the logs: {found}"
 
 
 async def _create_database(admin_url: str, corner: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession
 
+from tests.support.leaks import USED_SECRETS
 from tests.support.platform import Platform
 from tests.support.waiting import eventually
 
@@ -113,7 +114,11 @@ class TokenApi:
         started = loop.time()
         async with self._http.request(method, self._platform.url + path, json=body, headers=headers) as response:
             text = await response.text()
-            return Answer(response.status, response.headers, text, loop.time() - started)
+        answer = Answer(response.status, response.headers, text, loop.time() - started)
+        USED_SECRETS.note_fields(body)
+        if answer.status == 200:
+            USED_SECRETS.note_fields(answer.body)
+        return answer
 
 
 @dataclass
