@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from gateway.app import build_app, build_runner
+from gateway.limits.redis_windows import open_windows
 from gateway.settings import GatewaySettings
 from shared.process import Component, Kit, run
 from shared.revocations import open_stream
@@ -14,8 +15,12 @@ from shared.revocations import open_stream
 @asynccontextmanager
 async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[None]:
     """Run the gateway while inside; leaving it answers the requests in hand before the bus closes."""
-    async with kit.bus(settings) as bus, open_stream(settings.redis_url, settings.redis_prefix) as stream:
-        runner = build_runner(build_app(settings, bus, kit, stream), settings)
+    async with (
+        kit.bus(settings) as bus,
+        open_stream(settings.redis_url, settings.redis_prefix) as stream,
+        open_windows(settings.redis_url, settings.redis_prefix) as windows,
+    ):
+        runner = build_runner(build_app(settings, bus, kit, stream, windows), settings)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()

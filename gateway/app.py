@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, web
 from dragoman_verifier import Verifier
 from dragoman_verifier.claims import ANY_AUDIENCE, AnyAudience
 
+from gateway.addresses import Addresses, parse_networks
 from gateway.bearer import BearerTokens
 from gateway.body import MAX_BODY_BYTES
 from gateway.dialects.backoffice import BackOffice
@@ -19,7 +20,9 @@ from gateway.feed import FeedEndpoint
 from gateway.forward_auth import ForwardAuth
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
-from gateway.middleware import add_headers, around_requests
+from gateway.limits.limits import Limits
+from gateway.limits.redis_windows import RedisWindows
+from gateway.middleware import add_headers, around_requests, demand_https
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from gateway.wellknown import WellKnown
@@ -31,7 +34,13 @@ _KEYS_SECONDS = 2.0
 """How old the keys may be by which the gateway itself verifies."""
 
 
-def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationStream | None = None) -> web.Application:
+def build_app(
+    settings: GatewaySettings,
+    bus: Bus,
+    kit: Kit,
+    stream: RevocationStream | None = None,
+    windows: RedisWindows | None = None,
+) -> web.Application:
     """The application with every dialect's routes; what it needs to run starts and stops with it."""
     keys = PublicKeys(bus, kit.telemetry)
     feed = RevocationFeed(
@@ -50,11 +59,13 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
     forward_auth = ForwardAuth(settings.forward_auth_rules, BearerTokens(forward_verifier))
     teller = _verifier(settings, ANY_AUDIENCE, keys, feed, kit)
     introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
-    gateway = Gateway(settings, bus, keys, bearer, feed, introspector)
+    addresses = Addresses(parse_networks(settings.trusted_proxies))
+    limits = Limits(settings.limits, windows, addresses, kit.clock, kit.telemetry)
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits)
     dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[around_requests(dialects, kit.telemetry, kit.entropy, settings.request_seconds)],
+        middlewares=[around_requests(dialects, addresses, kit.telemetry, kit.entropy, settings.request_seconds)],
     )
     routes = [route for dialect in dialects for route in dialect.routes()]
     well_known = WellKnown(gateway, FeedEndpoint(feed, bearer))
@@ -72,6 +83,8 @@ def build_app(settings: GatewaySettings, bus: Bus, kit: Kit, stream: RevocationS
     app.cleanup_ctx.append(follow_revocations)
     app.on_shutdown.append(let_followers_go)
     app.on_response_prepare.append(add_headers)
+    if settings.hsts_seconds:
+        app.on_response_prepare.append(demand_https(settings.hsts_seconds))
     return app
 
 

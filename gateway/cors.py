@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 _REQUEST_HEADERS = "Authorization, Content-Type, X-Request-Id"
-_RESPONSE_HEADERS = "Retry-After, WWW-Authenticate, X-Request-Id"
+_RESPONSE_HEADERS = "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 _MAX_AGE_SECONDS = "600"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 

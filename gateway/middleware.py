@@ -2,14 +2,16 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.addresses import Addresses
 from gateway.body import BodyError
 from gateway.dialects.dialect import NO_STORE, Dialect, no_content
+from gateway.limits.limits import LIMIT_HEADERS
 from shared import context
 from shared.entropy import Entropy
 from shared.errors import Error
@@ -21,7 +23,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _REASONS = {404: "There is nothing at this path", 405: "This path does not take that method"}
 
 
-def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: Entropy, seconds: float) -> Middleware:
+def around_requests(
+    dialects: Sequence[Dialect], addresses: Addresses, telemetry: Telemetry, entropy: Entropy, seconds: float
+) -> Middleware:
     """The one middleware. A request has `seconds` in all, over every hop."""
 
     @web.middleware
@@ -53,6 +57,7 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
             elapsed = time.perf_counter() - started
             telemetry.requests.labels(dialect.name, path, str(response.status)).inc()
             telemetry.request_seconds.labels(dialect.name, path).observe(elapsed)
+            client = addresses.client(request)
             write = telemetry.log.error if response.status == 500 else telemetry.log.info
             write(
                 "request",
@@ -60,7 +65,7 @@ def around_requests(dialects: Sequence[Dialect], telemetry: Telemetry, entropy: 
                 path=request.path[:200],  # never the query: it may carry a token (user-pains row 31)
                 status=response.status,
                 dialect=dialect.name,
-                client=request.remote,
+                client=None if client is None else str(client),
                 ms=round(elapsed * 1000, 2),
                 **fault,
             )
@@ -82,6 +87,16 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "dragoman"  # aiohttp would tell its version and Python's
+    response.headers.update(request.get(LIMIT_HEADERS, {}))
+
+
+def demand_https(seconds: int) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What tells browsers to speak to this host over HTTPS alone for so long (RFC 6797)."""
+
+    async def add_header(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Strict-Transport-Security"] = f"max-age={seconds}"
+
+    return add_header
 
 
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:

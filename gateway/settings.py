@@ -4,8 +4,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from gateway.addresses import parse_networks
 from gateway.cors import CorsPolicy
 from gateway.forward_rules import parse_rules
+from gateway.limits import rules
 from gateway.reset_urls import page_of
 from shared.settings import CommaList, Settings
 
@@ -23,9 +25,22 @@ class GatewaySettings(Settings):
     audience: str = Field("", description="the `aud` that the platform's own endpoints expect; empty means the issuer")
     request_seconds: float = Field(5.0, ge=0.5, le=60, description="longest time to answer a request")
     redis_url: SecretStr = Field(
-        SecretStr(""), description="Redis URL, for the revocation stream; empty: it is polled, and not handed on"
+        SecretStr(""),
+        description="Redis URL, for the revocation stream and the limits; empty: revocations are polled and not handed "
+        "on, and each process counts by itself",
     )
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
+    trusted_proxies: CommaList = Field(
+        [],
+        description="networks (CIDR), with commas, of the proxies in front, whose X-Forwarded-For is believed; empty: "
+        "nobody's",
+    )
+    limits: str = Field(
+        "", description="rate limits that differ from the README's table, as it says there; `off` removes all"
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, le=63_072_000, description="max-age of Strict-Transport-Security on every answer; 0: it is not sent"
+    )
     revocation_staleness_seconds: float = Field(
         60.0, gt=0, le=3600, description="how long revocations may be unheard before the gateway's own endpoints react"
     )
@@ -71,6 +86,18 @@ class GatewaySettings(Settings):
     def directus_reset_page(self) -> str:
         """Where reset links lead when nobody says otherwise; never what a request's Host says."""
         return self.directus_password_reset_url or f"{self.issuer.rstrip('/')}/admin/reset-password"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: list[str]) -> list[str]:
+        parse_networks(value)
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_readable(cls, value: str) -> str:
+        rules.parse(value)
+        return value
 
     @field_validator("directus_cors_origins")
     @classmethod

@@ -28,6 +28,7 @@ class ErrorCode(StrEnum):
     WRONG_CODE = "wrong_code"
     CODE_EXPIRED = "code_expired"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    RATE_LIMITED = "rate_limited"
     FEATURE_DISABLED = "feature_disabled"
     SESSION_UNKNOWN = "session_unknown"
     SESSION_EXPIRED = "session_expired"

@@ -15,17 +15,19 @@ _ANSWER_SECONDS = 1.0
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, max_connections: int = 32) -> AsyncIterator["Redis"]:
-    """A client that connects when it is first used; closed on leaving.
+async def open_redis(
+    url: str, *, max_connections: int = 32, answer_seconds: float = _ANSWER_SECONDS
+) -> AsyncIterator["Redis"]:
+    """A client that connects when it is first used; closed on leaving. No answer may take `answer_seconds`.
 
     A broken connection is tried again once and at once: the server may have closed it while it was idle.
     """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
-        timeout=_ANSWER_SECONDS,
-        socket_connect_timeout=_CONNECT_SECONDS,
-        socket_timeout=_ANSWER_SECONDS,
+        timeout=answer_seconds,
+        socket_connect_timeout=min(_CONNECT_SECONDS, answer_seconds),
+        socket_timeout=answer_seconds,
         health_check_interval=15,
         retry=Retry(NoBackoff(), 1),
     )

@@ -28,6 +28,7 @@ from pydantic import Field, SecretStr
 from gateway.body import read_fields
 from gateway.dialects.dialect import NO_STORE, Gateway, json_response, own_session, retry_after
 from gateway.dialects.fields import Fields, SecretText, Text, parse
+from gateway.limits.limits import session_of
 from shared.contracts.token import (
     ContinueSignIn,
     EndSession,
@@ -121,6 +122,7 @@ ERRORS: Mapping[ErrorCode, tuple[int, str]] = {
     ErrorCode.SESSION_REPLAYED: _REFUSED,
     ErrorCode.INVALID_TOKEN: _REFUSED,
     ErrorCode.TOO_MANY_ATTEMPTS: (429, "Too many attempts. Please try again later."),
+    ErrorCode.RATE_LIMITED: (429, "Too many requests. Please try again later."),
     ErrorCode.OVERLOADED: _AWAY,
     ErrorCode.UNAVAILABLE: _AWAY,
     ErrorCode.DEADLINE_EXCEEDED: _AWAY,
@@ -185,20 +187,29 @@ class BackOffice:
     async def sign_in(self, request: web.Request) -> web.Response:
         """POST /api/v2/signin."""
         fields = parse(SignInFields, await read_fields(request, any_label=True))
-        call = SignIn(dialect=self.name, identifier=fields.email, password=fields.password)
+        await self._gateway.limits.count(request, account=fields.email)
+        source = self._gateway.addresses.source(request)
+        call = SignIn(dialect=self.name, identifier=fields.email, password=fields.password, source=source)
         return json_response(sign_in_body(await self._gateway.bus.call(call)))
 
     async def confirm(self, request: web.Request) -> web.Response:
         """POST /api/v2/2fa/confirm."""
         fields = parse(ConfirmFields, await read_fields(request, any_label=True))
+        token = _challenge_token(fields.token)
+        await self._gateway.limits.count(request, account=token.get_secret_value())
         call = ContinueSignIn(
-            dialect=self.name, kind="second_factor", token=_challenge_token(fields.token), code=fields.code
+            dialect=self.name,
+            kind="second_factor",
+            token=token,
+            code=fields.code,
+            source=self._gateway.addresses.source(request),
         )
         return json_response(token_body((await self._gateway.bus.call(call)).tokens))
 
     async def refresh(self, request: web.Request) -> web.Response:
         """POST /api/v2/refresh."""
         fields = parse(RefreshFields, await read_fields(request, any_label=True))
+        await self._gateway.limits.count(request, account=session_of(fields.refresh_token.get_secret_value()))
         call = GrantRefreshToken(dialect=self.name, refresh_token=fields.refresh_token)
         return json_response(token_body(await self._gateway.bus.call(call)))
 
@@ -222,8 +233,8 @@ class BackOffice:
 
 
 def _challenge_token(token: SecretStr) -> SecretStr:
+    """The token in its one canonical form, so that no other form of it counts as another token."""
     try:
-        UUID(token.get_secret_value())
+        return SecretStr(str(UUID(token.get_secret_value())))
     except ValueError:
         raise Error(ErrorCode.CHALLENGE_UNKNOWN, "no token of a challenge: not a UUID") from None
-    return token

@@ -10,10 +10,12 @@ from uuid import UUID
 from aiohttp import web
 from dragoman_verifier import Claims
 
+from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
 from gateway.cors import CorsPolicy
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
+from gateway.limits.limits import Limits
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
@@ -33,6 +35,8 @@ class Gateway:
     bearer: BearerTokens
     revocations: RevocationFeed
     introspector: Introspector
+    addresses: Addresses
+    limits: Limits
 
     async def end_session(self, call: EndSession) -> bool:
         """Sign out; returns whether there was a session to end, whose tokens are refused here from now on."""

@@ -54,6 +54,7 @@ from gateway.dialects.directus_wire import (
     user_data,
 )
 from gateway.dialects.fields import password_problems
+from gateway.limits.limits import session_of
 from gateway.reset_urls import LONGEST, may_lead_to
 from gateway.stall import Stall
 from shared.contracts.identity import (
@@ -76,6 +77,7 @@ _OTP = (401, "INVALID_OTP", "Invalid user OTP.")
 _TOKEN = (403, "INVALID_TOKEN", "Invalid token.")
 _EXPIRED = (401, "TOKEN_EXPIRED", "Token expired.")
 _FORBIDDEN = (403, "FORBIDDEN", "You don't have permission to access this.")
+_EXCEEDED = (429, "REQUESTS_EXCEEDED", "Too many requests, retry after {seconds}s.")
 _AWAY = (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.")
 _BROKEN = (500, "INTERNAL_SERVER_ERROR", "An unexpected error occurred.")
 
@@ -91,7 +93,8 @@ ERRORS: Mapping[ErrorCode, tuple[int, str, str]] = {
     ErrorCode.SECOND_FACTOR_REQUIRED: (401, "INVALID_OTP", '"otp" is required'),
     ErrorCode.WRONG_CODE: _OTP,
     ErrorCode.CODE_EXPIRED: _OTP,
-    ErrorCode.TOO_MANY_ATTEMPTS: (429, "REQUESTS_EXCEEDED", "Too many requests, retry after {seconds}s."),
+    ErrorCode.TOO_MANY_ATTEMPTS: _EXCEEDED,
+    ErrorCode.RATE_LIMITED: _EXCEEDED,
     # Which session is nobody's business: its holder signs in again, whatever became of it.
     ErrorCode.SESSION_UNKNOWN: _CREDENTIALS,
     ErrorCode.SESSION_EXPIRED: _CREDENTIALS,
@@ -169,7 +172,8 @@ class Directus:
         if status in (429, 503):
             headers["Retry-After"] = retry_after(error)
             message = message.format(seconds=headers["Retry-After"])
-        response = error_response(status, code, message, headers)
+        more = {name: error.detail[name] for name in ("limit", "reset") if error.code == ErrorCode.RATE_LIMITED}
+        response = error_response(status, code, message, headers, more)
         if error.detail.get("by_cookie"):
             self._cookies.take_back(request, response)
         return response
@@ -189,11 +193,17 @@ class Directus:
         async with self._stall.failures():
             body = await read(Login, request)
             self._cookies.refuse_strangers(request, will_set=body.mode != "json")
+            await self._gateway.limits.count(request, account=body.email)
             if "@" not in body.email:  # other names would do elsewhere, but here it is an e-mail address
                 raise Error(ErrorCode.NO_SUCH_USER, "not an e-mail address")
-            signed_in = await self._bus.call(
-                SignIn(dialect="directus", identifier=body.email, password=body.password, code=body.otp)
+            call = SignIn(
+                dialect="directus",
+                identifier=body.email,
+                password=body.password,
+                code=body.otp,
+                source=self._gateway.addresses.source(request),
             )
+            signed_in = await self._bus.call(call)
             if signed_in.tokens is None:
                 raise Error(ErrorCode.PASSWORD_CHANGE_REQUIRED, "something is to be done first, which cannot be here")
         return self._tokens(signed_in.tokens, body.mode)
@@ -204,6 +214,7 @@ class Directus:
         token, by_cookie = self._presented(body, request)
         mode = body.mode or ("cookie" if by_cookie else "json")
         self._cookies.refuse_strangers(request, will_set=mode != "json")
+        await self._gateway.limits.count(request, account=session_of(token.get_secret_value()))
         try:
             tokens = await self._bus.call(GrantRefreshToken(dialect="directus", refresh_token=token))
         except Error as error:
@@ -247,6 +258,7 @@ class Directus:
         """POST /auth/password/request: 204 for everybody, after the same time."""
         async with self._stall.every_answer():
             body = await read(PasswordRequest, request)
+            await self._gateway.limits.count(request, account=body.email)
             settings = self._gateway.settings
             if body.reset_url and not may_lead_to(body.reset_url, settings.directus_password_reset_url_allow_list):
                 raise BodyError(400, f'Url "{body.reset_url[:LONGEST]}" can\'t be used to reset passwords.')
@@ -258,6 +270,7 @@ class Directus:
     async def reset_password(self, request: web.Request) -> web.Response:
         """POST /auth/password/reset."""
         body = await read(PasswordReset, request)
+        await self._gateway.limits.count(request, account=body.token.get_secret_value())
         await self._bus.call(ResetPassword(proof=body.token, new_password=body.password))
         return no_content()
 
@@ -275,6 +288,7 @@ class Directus:
         """POST /users/me/tfa/generate."""
         user_id = await self._own_user(request)
         body = await read(TfaGenerate, request)
+        await self._gateway.limits.count(request, account=str(user_id))
         setup = await self._bus.call(GenerateTotp(user_id=user_id, password=body.password))
         return data_response(setup_data(setup))
 
@@ -282,6 +296,7 @@ class Directus:
         """POST /users/me/tfa/enable."""
         user_id = await self._own_user(request)
         body = await read(TfaEnable, request)
+        await self._gateway.limits.count(request, account=str(user_id))
         await self._bus.call(EnableTotp(user_id=user_id, secret=body.secret, code=body.otp))
         return no_content()
 
@@ -289,6 +304,7 @@ class Directus:
         """POST /users/me/tfa/disable."""
         user_id = await self._own_user(request)
         body = await read(TfaDisable, request)
+        await self._gateway.limits.count(request, account=str(user_id))
         await self._bus.call(DisableTotp(user_id=user_id, code=body.otp))
         return no_content()
 

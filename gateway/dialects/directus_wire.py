@@ -1,6 +1,7 @@
 """The bodies of the `directus` dialect: what its requests may say, and what its answers look like."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from aiohttp import web
@@ -106,9 +107,11 @@ def data_response(data: Mapping[str, Any]) -> web.Response:
     return json_response({"data": data}, headers=_HEADERS)
 
 
-def error_response(status: int, code: str, message: str, headers: Mapping[str, str]) -> web.Response:
-    """What went wrong: always one error, though it is a list."""
-    body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+def error_response(
+    status: int, code: str, message: str, headers: Mapping[str, str], more: Mapping[str, Any] = MappingProxyType({})
+) -> web.Response:
+    """What went wrong: always one error, though it is a list. `more` are extensions beside the code."""
+    body = {"errors": [{"message": message, "extensions": {"code": code, **more}}]}
     return json_response(body, status=status, headers={**_HEADERS, **headers})
 
 

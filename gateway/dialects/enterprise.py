@@ -34,6 +34,7 @@ from gateway.body import read_fields
 from gateway.cors import CorsPolicy
 from gateway.dialects.dialect import NO_STORE, Gateway, json_response, no_content, own_session, retry_after
 from gateway.dialects.fields import Fields, FieldsT, SecretText, parse, password_problems
+from gateway.limits.limits import session_of
 from shared.contracts.identity import ChangePassword, RequestPasswordReset, ResetPassword
 from shared.contracts.token import (
     ContinueSignIn,
@@ -156,6 +157,7 @@ ERRORS: Mapping[ErrorCode, tuple[int, str]] = {
     ErrorCode.CODE_EXPIRED: (401, "ExpiredCodeException: Invalid code provided, please request a code again."),
     ErrorCode.WEAK_PASSWORD: (401, "InvalidPasswordException: Password did not conform with policy: {reasons}."),
     ErrorCode.TOO_MANY_ATTEMPTS: (429, "Attempt limit exceeded, please try after some time."),
+    ErrorCode.RATE_LIMITED: (429, "Too many requests, please try after some time."),
     ErrorCode.REFRESH_LIMIT_REACHED: (429, "Refresh tokens limit has been exceeded."),
     ErrorCode.FEATURE_DISABLED: (503, "Passwords cannot be reset by e-mail here."),
     ErrorCode.OVERLOADED: _AWAY,
@@ -216,24 +218,29 @@ class Enterprise:
     async def login(self, request: web.Request) -> web.Response:
         """POST /v1/login."""
         fields = await _fields(LoginFields, request)
-        call = SignIn(dialect=self.name, identifier=fields.username, password=fields.password)
+        await self._gateway.limits.count(request, account=fields.username)
+        source = self._gateway.addresses.source(request)
+        call = SignIn(dialect=self.name, identifier=fields.username, password=fields.password, source=source)
         return json_response(sign_in_body(await self._gateway.bus.call(call)))
 
     async def new_password_required(self, request: web.Request) -> web.Response:
         """POST /v1/new-password-required."""
         fields = await _fields(NewPasswordFields, request)
+        await self._gateway.limits.count(request, account=fields.username)
         call = ContinueSignIn(
             dialect=self.name,
             kind="new_password",
             token=fields.session,
             new_password=fields.new_password,
             identifier=fields.username,
+            source=self._gateway.addresses.source(request),
         )
         return json_response(token_body((await self._gateway.bus.call(call)).tokens))
 
     async def token_refresh(self, request: web.Request) -> web.Response:
         """POST /v1/token-refresh."""
         fields = await _fields(RefreshFields, request)
+        await self._gateway.limits.count(request, account=session_of(fields.refresh_token.get_secret_value()))
         call = GrantRefreshToken(dialect=self.name, refresh_token=fields.refresh_token, username=fields.username)
         return json_response(token_body(await self._gateway.bus.call(call)))
 
@@ -248,12 +255,14 @@ class Enterprise:
     async def forgot_password(self, request: web.Request) -> web.Response:
         """POST /v1/forgot-password: the same for users whom there is and whom there is not."""
         fields = await _fields(ForgotFields, request)
+        await self._gateway.limits.count(request, account=fields.username)
         await self._gateway.bus.call(RequestPasswordReset(identifier=fields.username))
         return no_content()
 
     async def forgot_password_confirm(self, request: web.Request) -> web.Response:
         """POST /v1/forgot-password-confirm."""
         fields = await _fields(ForgotConfirmFields, request)
+        await self._gateway.limits.count(request, account=fields.username)
         call = ResetPassword(identifier=fields.username, proof=fields.confirmation_code, new_password=fields.password)
         await self._gateway.bus.call(call)
         return no_content()
@@ -263,6 +272,7 @@ class Enterprise:
         fields = await _fields(ChangeFields, request)
         claims = await self._gateway.bearer.verify_text(fields.access_token.get_secret_value())
         own_session(claims, self.name)
+        await self._gateway.limits.count(request, account=claims.subject)
         call = ChangePassword(
             user_id=UUID(claims.subject),
             password=fields.previous_password,

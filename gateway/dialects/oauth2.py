@@ -109,6 +109,7 @@ ERRORS: Mapping[ErrorCode, tuple[int, str, str]] = {
     ErrorCode.SESSION_REVOKED: _REFRESH_REFUSED,
     ErrorCode.SESSION_REPLAYED: _REFRESH_REFUSED,
     ErrorCode.SESSION_EXPIRED: (400, "invalid_grant", "Refresh token has expired"),
+    ErrorCode.RATE_LIMITED: (429, "temporarily_unavailable", "Too many requests. Please try again later."),
     ErrorCode.FEATURE_DISABLED: (403, "access_denied", "One time passwords are disabled"),
     ErrorCode.FORBIDDEN: (403, "access_denied", "Access denied"),
     ErrorCode.OVERLOADED: _AWAY,
@@ -187,7 +188,7 @@ class OAuth2:
             # No error code for a request that carried no token (RFC 6750 §3.1).
             why = "" if error.detail.get("missing") else f', error="{word}", error_description="{description}"'
             headers["WWW-Authenticate"] = f'Bearer realm="Service"{why}'
-        if status == 503:
+        if status in {429, 503}:
             headers["Retry-After"] = retry_after(error)
         return _error(status, word, description, headers)
 
@@ -207,8 +208,10 @@ class OAuth2:
             case "client_credentials":
                 call = GrantClientCredentials(**_proof(request, fields))
             case "password":
-                proof = _proof(request, fields)
-                call = GrantPassword(**proof, username=fields.username, password=fields.password)
+                await self._gateway.limits.count(request, account=fields.username)
+                given = {"username": fields.username, "password": fields.password}
+                source = self._gateway.addresses.source(request)
+                call = GrantPassword(**_proof(request, fields), **given, source=source)
             case "refresh_token":
                 call = GrantRefreshToken(**_proof(request, fields), refresh_token=fields.refresh_token)
             case _:
@@ -227,6 +230,7 @@ class OAuth2:
         name, address = given[0], fields[given[0]]
         if not isinstance(address, str):
             return _unprocessable({name: "This value should be a string."})
+        await self._gateway.limits.count(request, account=address)
         try:
             sent = await self._gateway.bus.call(SendCode.model_validate({name: address}))
         except Error as error:

@@ -35,6 +35,13 @@ class Telemetry:
             ["source"],
             registry=registry,
         )
+        self.rate_limit_decisions = Counter(
+            "dragoman_rate_limit_decisions",
+            "Requests to limited paths: allowed, limited (one too many), blocked since then, or refused uncounted; and "
+            "who counted: Redis, a bucket of this process, or nobody.",
+            ["path", "outcome", "by"],
+            registry=registry,
+        )
         self.calls = Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
         self.call_seconds = Histogram(
             "dragoman_bus_call_seconds",

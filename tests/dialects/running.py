@@ -20,6 +20,7 @@ from deploy.inbox.faults import FaultSwitch
 from deploy.inbox.mailbox import Mailbox, Query
 from deploy.inbox.smtp import serve_smtp
 from gateway.app import build_app, build_runner
+from gateway.limits.redis_windows import open_windows
 from gateway.settings import GatewaySettings
 from services.identity.__main__ import COMPONENT as IDENTITY
 from services.otp.__main__ import COMPONENT as OTP
@@ -102,8 +103,12 @@ class Platform:
         """Serve HTTP while inside."""
         settings = GatewaySettings.load(self.environment)
         kit = MemoryKit(self.telemetry, clock=self.clock, broker=self.broker)
-        async with kit.bus(settings) as bus, open_stream(settings.redis_url, settings.redis_prefix) as stream:
-            runner = build_runner(build_app(settings, bus, kit, stream), settings)
+        async with (
+            kit.bus(settings) as bus,
+            open_stream(settings.redis_url, settings.redis_prefix) as stream,
+            open_windows(settings.redis_url, settings.redis_prefix) as windows,
+        ):
+            runner = build_runner(build_app(settings, bus, kit, stream, windows), settings)
             await runner.setup()
             try:
                 await web.TCPSite(runner, self.host, 0).start()
@@ -200,6 +205,7 @@ async def open_platform(
             "DRAGOMAN_RABBITMQ_URL": "amqp://unused",
             "DRAGOMAN_ISSUER": ISSUER,
             "DRAGOMAN_DRAIN_SECONDS": "1",
+            "DRAGOMAN_GATEWAY_LIMITS": "off",
             "DRAGOMAN_TOKEN_WRAPPING_KEY": KEY,
             "DRAGOMAN_TOKEN_REFRESH_KEY": KEY,
             "DRAGOMAN_IDENTITY_SECRET_KEY": KEY,

@@ -11,10 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from dragoman_verifier import Claims, TokenExpired, TokenInvalid, Verifier
 
+from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
 from gateway.dialects.dialect import Dialect, Gateway
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
+from gateway.limits.limits import Limits
 from gateway.middleware import add_headers, around_requests
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
@@ -25,9 +27,15 @@ from shared.errors import Error
 from shared.telemetry import Telemetry
 from shared.testing import FakeClock
 
-ENVIRONMENT = {"DRAGOMAN_RABBITMQ_URL": "amqp://unused", "DRAGOMAN_ISSUER": "https://id.example.com"}
+ENVIRONMENT = {
+    "DRAGOMAN_RABBITMQ_URL": "amqp://unused",
+    "DRAGOMAN_ISSUER": "https://id.example.com",
+    "DRAGOMAN_GATEWAY_LIMITS": "off",
+}
 USER = "4d0c6ae3-4f0b-4a6a-9c1e-1d6f6d2f5a10"
 SESSION = "0b3a5f0e-9d0e-4d53-8f0e-6a3a6f1d2c11"
+SOURCE = "127.0.0.1/32"
+"""Where the tests' requests come from."""
 
 
 @dataclass
@@ -89,8 +97,11 @@ async def open_edge(make_dialect: Callable[[Gateway], Dialect]) -> AsyncIterator
     feed = RevocationFeed(bus, None, clock, telemetry, max_staleness=60.0, refuse_when_stale=True)
     introspector = Introspector(bus, feed, verifier, clock, SystemEntropy(), telemetry)
     keys = PublicKeys(bus, telemetry)
-    dialect = make_dialect(Gateway(settings, bus, keys, BearerTokens(verifier), feed, introspector))
-    app = web.Application(middlewares=[around_requests([dialect], telemetry, SystemEntropy(), 5.0)])
+    addresses = Addresses(())
+    limits = Limits(settings.limits, None, addresses, clock, telemetry)
+    bearer = BearerTokens(verifier)
+    dialect = make_dialect(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits))
+    app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, SystemEntropy(), 5.0)])
     app.add_routes(dialect.routes())
     app.on_response_prepare.append(add_headers)
     edge = Edge(TestClient(TestServer(app)))

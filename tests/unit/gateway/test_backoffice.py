@@ -20,7 +20,7 @@ from shared.contracts.token import (
     TokenSet,
 )
 from shared.errors import Error, ErrorCode
-from tests.unit.gateway.edge import SESSION, Edge, open_edge
+from tests.unit.gateway.edge import SESSION, SOURCE, Edge, open_edge
 
 CHALLENGE = "b2fcf999-2b0b-451d-9888-094a79117aa5"
 MOMENT = datetime(2022, 1, 1, 1, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
@@ -67,7 +67,8 @@ async def test_sign_in(edge: Edge) -> None:
     status, body, headers = await edge.post("/api/v2/signin", GOOD["/api/v2/signin"][0])
     assert (status, list(body.items())) == (200, list({"2faRequired": False, **PAIR}.items()))
     assert headers["Cache-Control"] == "no-store"
-    assert edge.calls == [SignIn(dialect="backoffice", identifier="foo@bar.com", password=SecretStr("Secret123"))]
+    password = SecretStr("Secret123")
+    assert edge.calls == [SignIn(dialect="backoffice", identifier="foo@bar.com", password=password, source=SOURCE)]
 
 
 @pytest.mark.parametrize("factor", ["email", "totp"])
@@ -90,7 +91,13 @@ async def test_confirm(edge: Edge) -> None:
     status, body, _ = await edge.post("/api/v2/2fa/confirm", GOOD["/api/v2/2fa/confirm"][0])
     assert (status, body) == (200, PAIR)
     assert edge.calls == [
-        ContinueSignIn(dialect="backoffice", kind="second_factor", token=SecretStr(CHALLENGE), code=SecretStr("012345"))
+        ContinueSignIn(
+            dialect="backoffice",
+            kind="second_factor",
+            token=SecretStr(CHALLENGE),
+            code=SecretStr("012345"),
+            source=SOURCE,
+        )
     ]
 
 

@@ -23,7 +23,7 @@ from shared.contracts.token import (
     TokenSet,
 )
 from shared.errors import Error, ErrorCode
-from tests.unit.gateway.edge import SESSION, USER, Edge, open_edge
+from tests.unit.gateway.edge import SESSION, SOURCE, USER, Edge, open_edge
 
 TOKENS = TokenSet(
     access_token=SecretStr("access"),
@@ -39,7 +39,7 @@ OLD, NEW = "j8BDWYrQwDF5u4Yu", "b2BDWZrQwDF5u4Yu"
 GOOD: dict[str, tuple[dict[str, str], Any]] = {
     "/v1/login": (
         {"username": "admin", "password": OLD},
-        SignIn(dialect="enterprise", identifier="admin", password=SecretStr(OLD)),
+        SignIn(dialect="enterprise", identifier="admin", password=SecretStr(OLD), source=SOURCE),
     ),
     "/v1/new-password-required": (
         {"session": "s", "username": "admin", "new_password": NEW},
@@ -49,6 +49,7 @@ GOOD: dict[str, tuple[dict[str, str], Any]] = {
             token=SecretStr("s"),
             new_password=SecretStr(NEW),
             identifier="admin",
+            source=SOURCE,
         ),
     ),
     "/v1/token-refresh": (

@@ -43,6 +43,12 @@ def test_away(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
 
 
 @each_table
+def test_too_many(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
+    """What is refused for coming too often is a 429 everywhere: a client that takes it for a 401 asks for ever."""
+    assert table[ErrorCode.RATE_LIMITED][0] == 429
+
+
+@each_table
 def test_one_answer(table: Mapping[ErrorCode, tuple[Any, ...]]) -> None:
     """Nobody learns from an answer whether there is such a user, or why one may not sign in."""
     codes = (
@@ -64,8 +70,8 @@ def test_charset(text: str) -> None:
 def test_status(status: int, word: str) -> None:
     """The word and the status belong together: who is at fault, and whether trying again may help."""
     assert _DESCRIPTION.fullmatch(word)
-    assert status in {400, 401, 403, 500, 503}
-    assert (status == 503) == (word == "temporarily_unavailable")
+    assert status in {400, 401, 403, 429, 500, 503}
+    assert (status in {429, 503}) == (word == "temporarily_unavailable")
     assert (status == 500) == (word == "server_error")
 
 

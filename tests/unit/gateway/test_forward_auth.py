@@ -12,12 +12,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from dragoman_verifier import Claims, KeysUnavailable, TokenExpired, TokenInvalid, Verifier
 from yarl import URL
 
+from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
 from gateway.dialects.dialect import Gateway
 from gateway.dialects.oauth2 import OAuth2
 from gateway.forward_auth import ForwardAuth
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
+from gateway.limits.limits import Limits
 from gateway.middleware import around_requests
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
@@ -84,8 +86,11 @@ async def client() -> AsyncIterator[Client]:
     bearer = BearerTokens(verifier)
     feed = RevocationFeed(bus, None, clock, telemetry, max_staleness=60.0, refuse_when_stale=True)
     introspector = Introspector(bus, feed, verifier, clock, entropy, telemetry)
-    dialect = OAuth2(Gateway(settings, bus, PublicKeys(bus, telemetry), bearer, feed, introspector))
-    app = web.Application(middlewares=[around_requests([dialect], telemetry, entropy, 5.0)])
+    addresses = Addresses(())
+    limits = Limits(settings.limits, None, addresses, clock, telemetry)
+    keys = PublicKeys(bus, telemetry)
+    dialect = OAuth2(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits))
+    app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, entropy, 5.0)])
     app.add_routes(ForwardAuth(RULES, bearer).routes())
     async with TestClient(TestServer(app)) as opened:
         yield opened

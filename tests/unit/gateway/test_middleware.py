@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.addresses import Addresses
 from gateway.body import BodyError
 from gateway.cors import CorsPolicy
 from gateway.middleware import add_headers, around_requests, dialect_of
@@ -128,7 +129,7 @@ async def test_pages_without_policy() -> None:
 
 
 def _client(*dialects: Spoken) -> TestClient[web.Request, web.Application]:
-    around = around_requests(dialects, Telemetry("gateway"), SystemEntropy(), 5.0)
+    around = around_requests(dialects, Addresses(()), Telemetry("gateway"), SystemEntropy(), 5.0)
     app = web.Application(middlewares=[around])
     app.on_response_prepare.append(add_headers)
     for prefix in ("/otp", "/api/v2"):
