@@ -21,7 +21,8 @@ SCENARIOS = (
     "signs in and out, session",
     "refreshes by itself, json",
     "refreshes by itself, cookie",
-    "resets the password",
+    "resets the password, json",
+    "resets the password, cookie",
     "is told what went wrong",
     "asks for the second factor",
 )

@@ -71,9 +71,8 @@ async function refreshesByItself(mode) {
   await client.logout()
 }
 
-async function resetsThePassword() {
-  const owner = { email: 'someone@example.com', password: 'def56789' }
-  const { client } = open('json')
+async function resetsThePassword(mode, owner) {
+  const { client } = open(mode)
   await client.login(owner)
   const { number } = await newest(owner.email, '0').catch(() => ({ number: 0 }))
   await client.request(passwordRequest(owner.email))
@@ -93,7 +92,10 @@ const scenarios = {
   'signs in and out, session': () => signsInAndOut('session'),
   'refreshes by itself, json': () => refreshesByItself('json'),
   'refreshes by itself, cookie': () => refreshesByItself('cookie'),
-  'resets the password': resetsThePassword,
+  'resets the password, json': () =>
+    resetsThePassword('json', { email: 'someone@example.com', password: 'def56789' }),
+  'resets the password, cookie': () =>
+    resetsThePassword('cookie', { email: 'phoned@example.com', password: 'Secret123' }),
 
   async 'is told what went wrong'() {
     const { client } = open('json')
