@@ -1,8 +1,10 @@
 """identity: who somebody is.
 
 Owns users, their identifiers (canonical e-mail, phone in E.164, lower-case username), states and second factors (in
-PostgreSQL; TOTP secrets encrypted), and open challenges and failed attempts (in Redis, under keyed hashes).
-Answers `identity.*.v1` (shared/contracts/identity.py); tells of users created, suspended and deleted.
+PostgreSQL; TOTP secrets encrypted), the security settings that operators change while everything runs (there too), and
+open challenges and failed attempts (in Redis, under keyed hashes).
+Answers `identity.*.v1` (shared/contracts/identity.py); tells of users created, suspended and deleted, and of security
+settings that were changed.
 Needs PostgreSQL and Redis, and `password` and `otp` over the bus.
 
 A sign-in goes through these in order: the user, the limit on failed attempts, the password or a code, the second
@@ -10,7 +12,7 @@ factor, a new password where that is due. The attempt is counted before anything
 
 When something is gone it denies:
 
-    PostgreSQL   nobody is recognised, nothing is changed
+    PostgreSQL   nobody is recognised, nothing is changed; the security settings are those read last
     Redis        passwords of users without a second factor still count, under a stricter limit of each process; no code
                  and no second factor does, no challenge is made or met, no password is reset by a code; TOTP is neither
                  turned on nor off by its user

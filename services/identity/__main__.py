@@ -9,11 +9,13 @@ from datetime import timedelta
 from services.identity.domain.failures import FailurePolicy, LocalFailures
 from services.identity.domain.keys import Names
 from services.identity.domain.recovery_codes import RecoveryCodes
+from services.identity.domain.security_settings import SecurityValues
 from services.identity.domain.totp import SecretBox
 from services.identity.metrics import IdentityMetrics
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.failures import FailureRepository
 from services.identity.repository.second_factors import SecondFactorRepository
+from services.identity.repository.security_settings import SecuritySettingRepository
 from services.identity.repository.users import UserRepository
 from services.identity.service.attempts import Attempts
 from services.identity.service.authentication import AuthenticationService
@@ -21,6 +23,7 @@ from services.identity.service.challenges import ChallengeService
 from services.identity.service.codes import CodeService
 from services.identity.service.passwords import PasswordService
 from services.identity.service.second_factors import SecondFactorProver, SecondFactorService
+from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.service.users import UserService
 from services.identity.settings import IdentitySettings
 from shared.bus.outbox import Outbox, OutboxRelay
@@ -33,12 +36,14 @@ from shared.contracts.identity import (
     DisableTotp,
     EnableTotp,
     GenerateTotp,
+    GetSecuritySettings,
     GetUser,
     ListUsers,
     RequestPasswordReset,
     ResetPassword,
     SendCode,
     SetSecondFactors,
+    SetSecuritySetting,
     SuspendUser,
 )
 from shared.postgres import Database
@@ -63,18 +68,19 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         factors = SecondFactorRepository(database)
         open_challenges = ChallengeRepository(redis, prefix, names, settings.challenge_attempts)
         bus = kit.bus(settings, prefetch=settings.prefetch)
+        security = _security(settings, SecuritySettingRepository(database, outbox), kit)
         attempts = _attempts(settings, FailureRepository(redis, prefix, _policy(settings)), names, kit)
-        codes = CodeService(settings, users, bus)
+        codes = CodeService(settings, security, users, bus)
         passwords = PasswordService(settings, users, attempts, codes, bus, clock, entropy)
         prover = SecondFactorProver(factors, box, recovery_codes, codes, bus, clock)
         challenges = ChallengeService(settings, users, open_challenges, attempts, prover, passwords, clock, entropy)
         recognising = AuthenticationService(
-            settings, users, attempts, codes, passwords, prover, challenges, clock, entropy
+            settings, security, users, attempts, codes, passwords, prover, challenges, clock, entropy
         )
         second_factors = SecondFactorService(
             settings, users, factors, box, recovery_codes, prover, passwords, attempts, clock, entropy
         )
-        managing = UserService(settings, users, box, bus, clock, entropy)
+        managing = UserService(settings, security, users, box, bus, clock, entropy)
         bus.serve(
             {
                 Authenticate: recognising.authenticate,
@@ -92,13 +98,20 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
                 DeleteUser: managing.delete_user,
                 GetUser: managing.get_user,
                 ListUsers: managing.list_users,
+                GetSecuritySettings: security.get_security_settings,
+                SetSecuritySetting: security.set_security_setting,
             }
         )
         relay = OutboxRelay("identity", database, bus, outbox, clock, kit.telemetry)
         kit.health.add("postgres", lambda: database.check_writable("identity"))
         kit.health.add("redis", lambda: check(redis))
-        async with background(asyncio.create_task(relay.run())), bus:
+        async with background(asyncio.create_task(relay.run()), asyncio.create_task(security.follow())), bus:
             yield
+
+
+def _security(settings: IdentitySettings, repository: SecuritySettingRepository, kit: Kit) -> SecuritySettingsService:
+    defaults = SecurityValues(otp_enabled=settings.otp_enabled, allow_new_users=settings.allow_new_users)
+    return SecuritySettingsService(defaults, repository, kit.clock, kit.telemetry)
 
 
 def _policy(settings: IdentitySettings) -> FailurePolicy:

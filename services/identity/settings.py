@@ -27,9 +27,15 @@ class IdentitySettings(Settings):
     default_region: str = Field(
         "DE", description="country (ISO 3166-1 alpha-2) of phone numbers given without a country code"
     )
-    otp_enabled: bool = Field(False, description="whether one-time codes can be requested and used as passwords")
+    otp_enabled: bool = Field(
+        False,
+        description="whether one-time codes can be requested and used as passwords, where `dragoman settings` does not "
+        "say otherwise",
+    )
     allow_new_users: bool = Field(
-        False, description="whether a code may be sent to an address that nobody has, and using it creates the user"
+        False,
+        description="whether a code may be sent to an address that nobody has, and using it creates the user, where "
+        "`dragoman settings` does not say otherwise",
     )
     challenge_seconds: int = Field(
         600, ge=60, le=900, description="how long a challenge (second factor, new password) can be answered"

@@ -8,7 +8,7 @@ from services.otp.messages import is_address, is_link
 from services.otp.metrics import OtpMetrics
 from services.otp.repository import CodeRecords, Deliveries, NewCode
 from services.otp.senders import Sender
-from services.otp.settings import OtpSettings
+from services.otp.settings import LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, OtpSettings
 from shared.bus.messages import Done
 from shared.clock import Clock
 from shared.contracts.otp import Channel, CheckCode, CodeIssued, DeliveryRequested, IssueCode
@@ -65,7 +65,7 @@ class OtpService:
                 proof=codes.proof(call.account, call.purpose, codes.code(call.purpose, code_id)),
                 decoy=not call.deliver,
                 made_at=now,
-                ttl=timedelta(seconds=settings.link_ttl_seconds if call.purpose == LINK else settings.code_ttl_seconds),
+                ttl=self._ttl(call),
             ),
             resend=timedelta(seconds=settings.resend_seconds),
         )
@@ -86,6 +86,11 @@ class OtpService:
         if requested:
             self._metrics.issued.labels(call.channel).inc()
         return CodeIssued(expires_at=code.expires_at)
+
+    def _ttl(self, call: IssueCode) -> timedelta:
+        if call.purpose == LINK:
+            return timedelta(seconds=self._settings.link_ttl_seconds)
+        return timedelta(seconds=call.ttl_seconds or self._settings.code_ttl_seconds)
 
     async def check_code(self, call: CheckCode) -> Done:
         """Spend a code. What does not even look like one is refused without costing the account an attempt.
@@ -119,6 +124,10 @@ def _check_message(call: IssueCode) -> None:
     problem = None
     if not is_address(call.channel, call.address):
         problem = ("address", "the address is malformed")
+    elif call.ttl_seconds is not None and call.purpose == LINK:
+        problem = ("ttl_seconds", "the life of a link is the service's own setting")
+    elif call.ttl_seconds is not None and not SHORTEST_TTL_SECONDS <= call.ttl_seconds <= LONGEST_TTL_SECONDS:
+        problem = ("ttl_seconds", f"a code lives {SHORTEST_TTL_SECONDS} to {LONGEST_TTL_SECONDS} seconds")
     elif (call.link is not None) != (call.purpose == LINK):
         problem = ("link", f"a link goes with the purpose {LINK}, and with no other")
     elif call.link is not None and call.channel != "email":

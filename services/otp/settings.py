@@ -8,7 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from shared.settings import Settings, decode_key
 
 _KEY_BYTES = 32
-_LONGEST_TTL_SECONDS = 1800
+SHORTEST_TTL_SECONDS, LONGEST_TTL_SECONDS = 60, 1800
+"""What the life of a code of digits can be set to."""
 
 
 class OtpSettings(Settings):
@@ -27,7 +28,7 @@ class OtpSettings(Settings):
         "changing it voids the codes that are on their way"
     )
     code_digits: int = Field(6, ge=6, le=8, description="digits of a code")
-    code_ttl_seconds: int = Field(600, ge=60, description="how long a code lives; 1800 at most")
+    code_ttl_seconds: int = Field(600, ge=SHORTEST_TTL_SECONDS, description="how long a code lives; 1800 at most")
     link_ttl_seconds: int = Field(
         86_400, ge=300, le=604_800, description="how long a link that sets a new password lives"
     )
@@ -64,8 +65,8 @@ class OtpSettings(Settings):
     @field_validator("code_ttl_seconds")
     @classmethod
     def _short_enough(cls, value: int) -> int:
-        if value > _LONGEST_TTL_SECONDS:
-            raise ValueError(f"a code must not live longer than 30 minutes ({_LONGEST_TTL_SECONDS})")
+        if value > LONGEST_TTL_SECONDS:
+            raise ValueError(f"a code must not live longer than 30 minutes ({LONGEST_TTL_SECONDS})")
         return value
 
     @field_validator("mail_from")

@@ -9,6 +9,7 @@ from services.identity.service.challenges import ChallengeService
 from services.identity.service.codes import CodeService
 from services.identity.service.passwords import PasswordService
 from services.identity.service.second_factors import METHODS, SecondFactorProver, second_factor_required
+from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
 from shared.clock import Clock
 from shared.contracts import identity as contract
@@ -23,6 +24,7 @@ class AuthenticationService:
     def __init__(
         self,
         settings: IdentitySettings,
+        security: SecuritySettingsService,
         users: UserRepository,
         attempts: Attempts,
         codes: CodeService,
@@ -33,6 +35,7 @@ class AuthenticationService:
         entropy: Entropy,
     ) -> None:
         self._settings = settings
+        self._security = security
         self._users = users
         self._attempts = attempts
         self._codes = codes
@@ -58,7 +61,7 @@ class AuthenticationService:
         account = accounts.of(identifier, call.identifier, user)
 
         async def recognise_nobody() -> None:
-            if self._may_be_code(call, identifier):
+            if await self._may_be_code(call, identifier):
                 await self._codes.is_live(accounts.nobody(account), "sign_in", call.secret.get_secret_value())
             await self._passwords.verify_nothing(call.secret)
 
@@ -74,7 +77,7 @@ class AuthenticationService:
     async def _recognise(
         self, call: contract.Authenticate, identifier: Identifier | None, user: User | None, attempt: Attempt
     ) -> tuple[User, str]:
-        if identifier is not None and self._may_be_code(call, identifier):
+        if identifier is not None and await self._may_be_code(call, identifier):
             attempt.require_shared()
             if await self._is_live_code(identifier, user, call.secret.get_secret_value()):
                 return user or await self._create_by_code(identifier), "otp"
@@ -85,16 +88,16 @@ class AuthenticationService:
             raise Error(ErrorCode.WRONG_PASSWORD, "the password is wrong")
         return user, "pwd"
 
-    def _may_be_code(self, call: contract.Authenticate, identifier: Identifier | None) -> bool:
+    async def _may_be_code(self, call: contract.Authenticate, identifier: Identifier | None) -> bool:
         secret = call.secret.get_secret_value()
-        return call.accept_code and identifier is not None and self._codes.may_be_sign_in_code(secret)
+        return call.accept_code and identifier is not None and await self._codes.may_be_sign_in_code(secret)
 
     async def _is_live_code(self, identifier: Identifier, user: User | None, secret: str) -> bool:
         account = accounts.of(identifier, identifier.value, user)
         if user is not None and user.state == "suspended":
             account = accounts.nobody(account)
         live = await self._codes.is_live(account, "sign_in", secret)
-        return live and (user is not None or self._settings.allow_new_users)
+        return live and (user is not None or (await self._security.values()).allow_new_users)
 
     async def _create_by_code(self, identifier: Identifier) -> User:
         now = self._clock.now()

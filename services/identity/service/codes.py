@@ -2,6 +2,7 @@
 
 from services.identity.domain import accounts, identifiers
 from services.identity.repository.users import UserRepository
+from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
 from shared.bus.bus import Bus
 from shared.contracts import identity as contract
@@ -15,8 +16,11 @@ _REFUSED = {ErrorCode.WRONG_CODE, ErrorCode.CODE_EXPIRED, ErrorCode.TOO_MANY_ATT
 class CodeService:
     """Has codes sent, and spends them."""
 
-    def __init__(self, settings: IdentitySettings, users: UserRepository, bus: Bus) -> None:
+    def __init__(
+        self, settings: IdentitySettings, security: SecuritySettingsService, users: UserRepository, bus: Bus
+    ) -> None:
         self._settings = settings
+        self._security = security
         self._users = users
         self._bus = bus
 
@@ -25,14 +29,15 @@ class CodeService:
 
         The answer repeats the requested address in its canonical form, never a stored one, which would tell a stranger.
         """
-        if not self._settings.otp_enabled:
+        security = await self._security.values()
+        if not security.otp_enabled:
             raise Error(ErrorCode.FEATURE_DISABLED, "one time passwords are disabled")
         if call.email is not None:
             address = identifiers.email(call.email)
         else:
             address = identifiers.phone(call.phone or "", self._settings.default_region)
         user = await self._users.find(address)
-        welcome = self._settings.allow_new_users if user is None else user.state == "active"
+        welcome = security.allow_new_users if user is None else user.state == "active"
         account = accounts.of(address, address.value, user)
         await self._bus.call(
             IssueCode(
@@ -41,13 +46,15 @@ class CodeService:
                 channel="email" if address.kind == "email" else "sms",
                 address=address.value,
                 deliver=welcome,
+                ttl_seconds=security.otp_ttl_seconds,
             )
         )
         return CodeSent(**{address.kind: address.value})
 
-    def may_be_sign_in_code(self, secret: str) -> bool:
+    async def may_be_sign_in_code(self, secret: str) -> bool:
         """Whether a secret has the form of a sign-in code, where there are any."""
-        return self._settings.otp_enabled and secret.isascii() and secret.isdigit() and 6 <= len(secret) <= 8
+        has_form = secret.isascii() and secret.isdigit() and 6 <= len(secret) <= 8
+        return has_form and (await self._security.values()).otp_enabled
 
     async def is_live(self, account: str, purpose: Purpose, code: str) -> bool:
         """Spend a code; False when it is refused, whatever the reason. Raises `unavailable`."""

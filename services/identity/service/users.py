@@ -6,6 +6,7 @@ from services.identity.domain import identifiers, totp
 from services.identity.domain.identifiers import Identifier
 from services.identity.domain.totp import SecretBox
 from services.identity.repository.users import NewFactors, UserRepository
+from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
 from shared.bus.bus import Bus
 from shared.bus.messages import Event
@@ -23,6 +24,7 @@ class UserService:
     def __init__(
         self,
         settings: IdentitySettings,
+        security: SecuritySettingsService,
         users: UserRepository,
         box: SecretBox,
         bus: Bus,
@@ -30,6 +32,7 @@ class UserService:
         entropy: Entropy,
     ) -> None:
         self._settings = settings
+        self._security = security
         self._users = users
         self._box = box
         self._bus = bus
@@ -41,7 +44,7 @@ class UserService:
 
         The password is set before the user is written: a crash in between leaves a hash that belongs to nobody rather
         than a user whose password is missing. A TOTP secret that is brought along has no recovery codes, since nobody
-        would see them.
+        would see them. Where the security settings say so everybody with an e-mail address begins with that factor.
         """
         found = self._identifiers(call)
         # Before anything is changed: a secret that is none must not leave half a user.
@@ -55,7 +58,10 @@ class UserService:
             **{identifier.kind: identifier.value for identifier in found},
         )
         wrapped = self._box.wrap(user.id, secret) if secret is not None else None
-        factors = NewFactors(email=call.email_second_factor, wrapped_totp=wrapped)
+        by_email = call.email_second_factor or (
+            (await self._security.values()).email_second_factor_default and bool(call.email)
+        )
+        factors = NewFactors(email=by_email, wrapped_totp=wrapped)
         changed = await self._set_password(call, user.id, found)
         if existing is None:
             return await self._users.insert(user, factors, contract.UserCreated(user_id=user.id, created_at=now))
