@@ -234,6 +234,8 @@ class OAuth2:
         try:
             sent = await self._gateway.bus.call(SendCode.model_validate({name: address}))
         except Error as error:
+            if error.code == ErrorCode.INVALID_REQUEST and error.detail.get("reason") == "prefix":
+                return _unprocessable({name: "No messages are sent to numbers with this prefix."})
             if error.code == ErrorCode.INVALID_REQUEST:
                 return _unprocessable({name: f"This value is not a valid {_FIELD_NAMES[name]}."})
             raise

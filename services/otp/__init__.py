@@ -19,4 +19,6 @@ What tells them apart is time, counted from the earlier message or from the code
     within repeat_seconds (10) of a message to the same address   nothing is sent, unless that message failed
     within resend_seconds (60) of the code's making               the same code is sent again, with its first expiry
     after that                                                    a new code; the earlier one is dead
+
+How many text messages may be sent, and to whom, is in sms_budget.
 """

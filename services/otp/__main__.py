@@ -14,6 +14,8 @@ from services.otp.senders import Sender
 from services.otp.service import OtpService
 from services.otp.settings import OtpSettings
 from services.otp.sms import SmsSender
+from services.otp.sms_budget import SmsBudget
+from services.otp.sms_counts import SmsCounts
 from services.otp.smtp import SmtpSender
 from shared.bus.outbox import Outbox, OutboxRelay
 from shared.contracts.otp import Channel, CheckCode, DeliveryRequested, IssueCode
@@ -37,7 +39,9 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
         deliveries = Deliveries(database, outbox)
         senders = _senders(settings, kit, http)
         metrics = OtpMetrics(kit.telemetry.registry)
-        service = OtpService(settings, codes, records, deliveries, senders, metrics, kit.clock, kit.entropy)
+        counts = SmsCounts(redis, settings.redis_prefix)
+        budget = SmsBudget(settings, counts, metrics, kit.clock, kit.telemetry.log)
+        service = OtpService(settings, codes, records, deliveries, senders, budget, metrics, kit.clock, kit.entropy)
         deliverer = Deliverer(codes, deliveries, senders, metrics, kit.clock, kit.telemetry)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         bus.serve({IssueCode: service.issue_code, CheckCode: service.check_code})
@@ -45,8 +49,8 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
         relay = OutboxRelay("otp", database, bus, outbox, kit.clock, kit.telemetry)
         kit.health.add("postgres", lambda: database.check_writable("otp"))
         kit.health.add("redis", lambda: check(redis))
-        tasks = (asyncio.create_task(relay.run()), asyncio.create_task(deliverer.forget_old()))
-        async with background(*tasks), bus:
+        work = (relay.run(), deliverer.forget_old(), budget.show())
+        async with background(*map(asyncio.create_task, work)), bus:
             yield
 
 

@@ -1,5 +1,6 @@
 """What `otp` keeps: live codes in Redis, deliveries in PostgreSQL. Times come from the caller, never from a server."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -26,20 +27,22 @@ _PURGE_BATCH = 1000
 
 _ISSUE = """
 local now, expires, resend, keep_for = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local id, proof, decoy, most = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local id, proof, decoy, most, sms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 local old = redis.call('HMGET', KEYS[1], 'id', 'made', 'expires', 'attempts', 'decoy')
 if old[1] and now < old[2] + resend and now < tonumber(old[3]) and tonumber(old[4]) < most and old[5] == decoy then
+    if id ~= '' and sms ~= '' then redis.call('HSET', KEYS[1], 'sms', sms) end
     return {old[1], old[3]}
 end
+if id == '' then return {'', 0} end
 redis.call('HSET', KEYS[1],
-    'id', id, 'made', ARGV[1], 'expires', expires, 'attempts', 0, 'proof', proof, 'decoy', decoy)
+    'id', id, 'made', ARGV[1], 'expires', expires, 'attempts', 0, 'proof', proof, 'decoy', decoy, 'sms', sms)
 redis.call('PEXPIRE', KEYS[1], keep_for)
 return {id, expires}
 """
 
 _CHECK = """
 local now, proof, most, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local code = redis.call('HMGET', KEYS[1], 'expires', 'attempts', 'proof', 'decoy')
+local code = redis.call('HMGET', KEYS[1], 'expires', 'attempts', 'proof', 'decoy', 'sms')
 if not code[1] then return {'wrong_code', 0} end
 if now >= tonumber(code[1]) then return {'code_expired', 0} end
 if tonumber(code[2]) >= most then return {'too_many_attempts', 0} end
@@ -58,7 +61,7 @@ redis.call('PEXPIRE', KEYS[2], window)
 if code[4] == '0' and code[3] == proof then
     redis.call('DEL', KEYS[1])
     redis.call('RPOP', KEYS[2])
-    return {'accepted', 0}
+    return {'accepted', 0, code[5] or ''}
 end
 return {'wrong_code', 0}
 """
@@ -72,6 +75,11 @@ if code[3] ~= '0' or code[2] ~= proof then return 'wrong_code' end
 redis.call('DEL', KEYS[1])
 return 'accepted'
 """
+
+_REPEATED = (
+    "SELECT EXISTS (SELECT FROM otp.deliveries "
+    "WHERE code_id = $1 AND target = $2 AND state <> 'failed' AND requested_at > $3)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +102,23 @@ class LiveCode:
 
 
 @dataclass(frozen=True, slots=True)
+class SentSms:
+    """A text message, as it is counted: by its country calling code and the time it was asked for."""
+
+    prefix: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of an attempt; `wait` is how long the account's next one would be refused, where that is known."""
+    """What came of an attempt; `wait` is how long the account's next one would be refused, where that is known.
+
+    `sms` is the last text message that brought the accepted code, None when none did.
+    """
 
     outcome: Outcome
     wait: timedelta
+    sms: SentSms | None
 
 
 class CodeRecords:
@@ -116,11 +136,13 @@ class CodeRecords:
         self._check = redis.register_script(_CHECK)
         self._check_uncounted = redis.register_script(_CHECK_UNCOUNTED)
 
-    async def issue(self, account: str, purpose: str, new: NewCode, resend: timedelta) -> LiveCode:
+    async def issue(
+        self, account: str, purpose: str, new: NewCode, resend: timedelta, sms: SentSms | None = None
+    ) -> LiveCode:
         """The account's live code when it was made less than `resend` ago and can still be used, else the new one.
 
-        `account` is a blinded name. A real code never takes the place of a decoy by being asked for again, nor the
-        other way round. Raises `unavailable`.
+        `account` is a blinded name; `sms` is the message that brings the code, if it is one. A real code never takes
+        the place of a decoy by being asked for again, nor the other way round. Raises `unavailable`.
         """
         expires = _milliseconds(new.made_at + new.ttl)
         async with faults_told():
@@ -135,9 +157,20 @@ class CodeRecords:
                     new.proof,
                     int(new.decoy),
                     self._max_attempts,
+                    f"{sms.prefix} {_milliseconds(sms.at)}" if sms is not None else "",
                 ],
             )
         return LiveCode(UUID(code_id.decode()), datetime.fromtimestamp(int(expires) / 1000, UTC))
+
+    async def resent(self, account: str, purpose: str, now: datetime, resend: timedelta, *, decoy: bool) -> UUID | None:
+        """The code that `issue` would not make anew; None when it would. Changes nothing. Raises `unavailable`."""
+        waiting = resend // timedelta(milliseconds=1)
+        async with faults_told():
+            code_id, _ = await self._issue(
+                keys=[self._code_key(account, purpose)],
+                args=[_milliseconds(now), "", waiting, "", "", "", int(decoy), self._max_attempts, ""],
+            )
+        return UUID(code_id.decode()) if code_id else None
 
     async def check(self, account: str, purpose: str, proof: str, now: datetime, window: timedelta) -> Checked:
         """Count an attempt, compare, and spend the code when it is right; its attempt is then given back.
@@ -145,11 +178,11 @@ class CodeRecords:
         An attempt that cannot succeed, for want of a live code, is not counted. Raises `unavailable`.
         """
         async with faults_told():
-            outcome, wait = await self._check(
+            outcome, wait, *sms = await self._check(
                 keys=[self._code_key(account, purpose), f"{self._prefix}otp:{{{account}}}:attempts"],
                 args=[_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)],
             )
-        return Checked(outcome.decode(), timedelta(milliseconds=wait))
+        return Checked(outcome.decode(), timedelta(milliseconds=wait), _sms(sms[0].decode()) if sms else None)
 
     async def check_uncounted(self, account: str, purpose: str, proof: str, now: datetime) -> Outcome:
         """Compare, and spend the code when it is right: only for codes that nobody can guess. Raises `unavailable`."""
@@ -181,25 +214,28 @@ class Deliveries:
         self._outbox = outbox
 
     async def request(
-        self, event: DeliveryRequested, target: bytes, *, withheld: bool, now: datetime, repeat: timedelta
+        self,
+        event: DeliveryRequested,
+        target: bytes,
+        *,
+        withheld: bool,
+        now: datetime,
+        repeat: timedelta,
+        spend: Callable[[], Awaitable[None]] | None = None,
     ) -> bool:
         """Ask for a delivery, unless one of this code to this target was asked for less than `repeat` ago.
 
         One that has failed does not count as asked for. `withheld` asks in the same way for what is never sent.
+        `spend` is awaited right before, and by raising keeps it from being asked for.
         Returns whether it was asked for; raises `unavailable`.
         """
         async with self._database.transaction() as connection:
             # Requests for one code come one after the other; hash collisions only make strangers wait for each other.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", str(event.code_id))
-            repeated = await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM otp.deliveries "
-                "WHERE code_id = $1 AND target = $2 AND state <> 'failed' AND requested_at > $3)",
-                event.code_id,
-                target,
-                now - repeat,
-            )
-            if repeated:
+            if await connection.fetchval(_REPEATED, event.code_id, target, now - repeat):
                 return False
+            if spend is not None:
+                await spend()
             event_id = await self._outbox.add(connection, event)
             await connection.execute(
                 "INSERT INTO otp.deliveries (event_id, code_id, channel, target, state, requested_at) "
@@ -212,6 +248,11 @@ class Deliveries:
                 now,
             )
             return True
+
+    async def is_repeat(self, code_id: UUID, target: bytes, now: datetime, repeat: timedelta) -> bool:
+        """Whether `request` would ask for nothing. Raises `unavailable`."""
+        row = await self._database.fetchrow(_REPEATED, code_id, target, now - repeat)
+        return row is not None and bool(row[0])
 
     async def claim(self, event_id: UUID, now: datetime, until: datetime) -> Claim | None:
         """Take the delivery for oneself; None when there is nothing to send (any more).
@@ -265,6 +306,11 @@ class Deliveries:
                 _PURGE_BATCH,
             )
             removed = len(rows)
+
+
+def _sms(text: str) -> SentSms | None:
+    prefix, _, milliseconds = text.partition(" ")
+    return SentSms(prefix, datetime.fromtimestamp(int(milliseconds) / 1000, UTC)) if prefix else None
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from services.otp.codes import LINK, Codes
 from services.otp.messages import is_address, is_link
 from services.otp.metrics import OtpMetrics
-from services.otp.repository import CodeRecords, Deliveries, NewCode
+from services.otp.repository import CodeRecords, Deliveries, NewCode, SentSms
 from services.otp.senders import Sender
 from services.otp.settings import LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, OtpSettings
+from services.otp.sms_budget import SmsBudget
 from shared.bus.messages import Done
 from shared.clock import Clock
 from shared.contracts.otp import Channel, CheckCode, CodeIssued, DeliveryRequested, IssueCode
@@ -32,6 +33,7 @@ class OtpService:
         records: CodeRecords,
         deliveries: Deliveries,
         senders: Mapping[Channel, Sender],
+        budget: SmsBudget,
         metrics: OtpMetrics,
         clock: Clock,
         entropy: Entropy,
@@ -41,6 +43,7 @@ class OtpService:
         self._records = records
         self._deliveries = deliveries
         self._senders = senders
+        self._budget = budget
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
@@ -50,12 +53,16 @@ class OtpService:
 
         Without delivery every step is the same, but the code is a decoy and the delivery is withheld.
         Errors: feature_disabled when the channel has no provider, since asking again would not help; invalid_request
-        with `detail.field`.
+        with `detail.field`; overloaded when no SMS may be sent for now. Then the earlier code stays as it is, unless it
+        is one of those that asked for the last message at once.
         """
         if call.channel not in self._senders:
             raise Error(ErrorCode.FEATURE_DISABLED, f"codes by {call.channel} are not set up")
         _check_message(call)
         settings, codes, now = self._settings, self._codes, self._clock.now()
+        sms = self._budget.to(call.address, now) if call.channel == "sms" else None
+        if sms is not None:
+            await self._check_budget(call, sms)
         code_id = self._entropy.uuid()
         code = await self._records.issue(
             codes.account_name(call.account),
@@ -68,7 +75,13 @@ class OtpService:
                 ttl=self._ttl(call),
             ),
             resend=timedelta(seconds=settings.resend_seconds),
+            sms=sms,
         )
+
+        async def spend() -> None:
+            if sms is not None:
+                await self._budget.spend(sms, count=call.deliver)
+
         requested = await self._deliveries.request(
             DeliveryRequested(
                 code_id=code.id,
@@ -82,10 +95,24 @@ class OtpService:
             withheld=not call.deliver,
             now=now,
             repeat=timedelta(seconds=settings.repeat_seconds),
+            spend=spend,
         )
         if requested:
             self._metrics.issued.labels(call.channel).inc()
         return CodeIssued(expires_at=code.expires_at)
+
+    async def _check_budget(self, call: IssueCode, sms: SentSms) -> None:
+        """Refuse a message for which nothing is left, before the code is touched, but not the repeat of a request."""
+        stop = await self._budget.stop(sms)
+        if stop is None:
+            return
+        settings, codes = self._settings, self._codes
+        account, resend = codes.account_name(call.account), timedelta(seconds=settings.resend_seconds)
+        code_id = await self._records.resent(account, call.purpose, sms.at, resend, decoy=not call.deliver)
+        target = codes.target_name(call.purpose, call.channel, call.address)
+        repeat = timedelta(seconds=settings.repeat_seconds)
+        if code_id is None or not await self._deliveries.is_repeat(code_id, target, sms.at, repeat):
+            raise self._budget.refusal(sms, stop)
 
     def _ttl(self, call: IssueCode) -> timedelta:
         if call.purpose == LINK:
@@ -117,6 +144,8 @@ class OtpService:
             return await self._records.check_uncounted(account, call.purpose, proof, now), timedelta(0)
         window = timedelta(seconds=self._settings.attempts_seconds)
         checked = await self._records.check(account, call.purpose, proof, now, window)
+        if checked.sms is not None:
+            await self._budget.used(checked.sms)
         return checked.outcome, checked.wait
 
 

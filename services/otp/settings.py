@@ -1,15 +1,34 @@
 """What operators can set for `otp`."""
 
+import re
 from email.utils import parseaddr
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from shared.settings import Settings, decode_key
+from services.otp.prefixes import is_calling_code
+from shared.settings import CommaList, Settings, decode_key
 
 _KEY_BYTES = 32
 SHORTEST_TTL_SECONDS, LONGEST_TTL_SECONDS = 60, 1800
 """What the life of a code of digits can be set to."""
+
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+_LIMIT = re.compile(r"(\+[0-9]+)=([0-9]{1,9})")
+
+
+def _limits(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    limits: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        limit = _LIMIT.fullmatch(part)
+        if limit is None or not is_calling_code(limit[1]):
+            raise ValueError("must be country calling codes with their limits, as +49=500,+1=50")
+        if limit[1] in limits:
+            raise ValueError(f"{limit[1]} is given twice")
+        limits[limit[1]] = int(limit[2])
+    return limits
 
 
 class OtpSettings(Settings):
@@ -55,6 +74,26 @@ class OtpSettings(Settings):
     sms_password: SecretStr = Field(SecretStr(""), description="password at the SMS provider")
     sms_from: str = Field("", description="sender of SMS: a number in E.164 or a name the provider knows")
 
+    sms_allowed_prefixes: CommaList = Field(
+        [], description="what numbers must begin with to be sent SMS, as +49,+43 with commas; empty: all are"
+    )
+    sms_daily_limit: int = Field(1000, ge=0, description="SMS per day (UTC) in all; 0: no limit")
+    sms_prefix_daily_limit: int = Field(
+        200, ge=0, description="SMS per day (UTC) to each country calling code; 0: no limit"
+    )
+    sms_prefix_limits: Annotated[dict[str, int], BeforeValidator(_limits)] = Field(
+        {}, description="other daily limits for some country calling codes, as +49=500,+1=50 with commas"
+    )
+    sms_min_verified_ratio: float = Field(
+        0.1, ge=0, le=1, description="SMS to a calling code stop while a smaller part of their codes is used; 0: never"
+    )
+    sms_ratio_window_seconds: int = Field(
+        3600, ge=60, le=86_400, description="how long an SMS counts for sms_min_verified_ratio"
+    )
+    sms_ratio_min_sent: int = Field(
+        50, ge=1, description="sms_min_verified_ratio holds once so many SMS count for a calling code"
+    )
+
     @field_validator("code_key")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
@@ -67,6 +106,13 @@ class OtpSettings(Settings):
     def _short_enough(cls, value: int) -> int:
         if value > LONGEST_TTL_SECONDS:
             raise ValueError(f"a code must not live longer than 30 minutes ({LONGEST_TTL_SECONDS})")
+        return value
+
+    @field_validator("sms_allowed_prefixes")
+    @classmethod
+    def _prefixes(cls, value: list[str]) -> list[str]:
+        if not all(_PREFIX.fullmatch(prefix) for prefix in value):
+            raise ValueError("must be the beginnings of numbers in E.164, as +49,+43")
         return value
 
     @field_validator("mail_from")

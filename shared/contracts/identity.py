@@ -103,7 +103,8 @@ class CodeSent(Reply):
 class SendCode(Call[CodeSent], subject="identity.send_code.v1", callers=("gateway",), idempotent=True):
     """Send a one-time code for signing in. A repeat inside the resend window sends the same code again.
 
-    Errors: invalid_request with `detail.field` for an address that cannot be one, feature_disabled.
+    Errors: invalid_request with `detail.field` for an address that cannot be one, and with `detail.reason` "prefix" for
+    a number that no messages are sent to; feature_disabled; overloaded while no SMS may be sent to its country.
     """
 
     email: str | None = None

@@ -24,6 +24,9 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     `deliver=False` does the same work and sends nothing, so that unknown users look like known ones.
     `link` is for the purpose `password_reset_link`: the text to send, in which `{code}` stands for a code of 256 bits
     rather than a few digits. `ttl_seconds` is the life of digits where it is not to be the service's own setting.
+    Errors: invalid_request with `detail.field`, and `detail.reason` "prefix" for a number that no messages are sent to;
+    feature_disabled without a provider of the channel; overloaded while no SMS may be sent to the number's country;
+    unavailable.
     """
 
     account: str

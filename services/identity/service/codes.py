@@ -39,16 +39,21 @@ class CodeService:
         user = await self._users.find(address)
         welcome = security.allow_new_users if user is None else user.state == "active"
         account = accounts.of(address, address.value, user)
-        await self._bus.call(
-            IssueCode(
-                account=account if welcome else accounts.nobody(f"{address.kind}:{address.value}"),
-                purpose="sign_in",
-                channel="email" if address.kind == "email" else "sms",
-                address=address.value,
-                deliver=welcome,
-                ttl_seconds=security.otp_ttl_seconds,
+        try:
+            await self._bus.call(
+                IssueCode(
+                    account=account if welcome else accounts.nobody(f"{address.kind}:{address.value}"),
+                    purpose="sign_in",
+                    channel="email" if address.kind == "email" else "sms",
+                    address=address.value,
+                    deliver=welcome,
+                    ttl_seconds=security.otp_ttl_seconds,
+                )
             )
-        )
+        except Error as error:
+            if error.code == ErrorCode.INVALID_REQUEST and error.detail.get("field") == "address":
+                raise Error(error.code, error.message, detail=error.detail | {"field": address.kind}) from None
+            raise
         return CodeSent(**{address.kind: address.value})
 
     async def may_be_sign_in_code(self, secret: str) -> bool:

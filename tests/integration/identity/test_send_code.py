@@ -3,6 +3,7 @@
 import pytest
 
 from shared.contracts.identity import CodeSent
+from shared.contracts.otp import IssueCode
 from shared.errors import Error, ErrorCode
 from tests.integration.identity.conftest import EMAIL, PHONE, Identity, Platform, outcome
 
@@ -44,6 +45,35 @@ async def test_address_that_cannot_be_one(identity: Identity, address: dict[str,
         await identity.send_code(**address)
     assert (caught.value.code, caught.value.detail) == (ErrorCode.INVALID_REQUEST, {"field": field})
     assert identity.platform.otp.issued == []
+
+
+@pytest.mark.parametrize(("allowed", "deliver"), [("yes", True), ("no", False)])
+async def test_number_that_no_messages_are_sent_to(platform: Platform, allowed: str, deliver: bool) -> None:
+    """What the code service refuses about an address is told under the name that the asker used, to strangers too."""
+
+    async def refuse(call: IssueCode) -> None:
+        assert call.deliver == deliver
+        raise Error(ErrorCode.INVALID_REQUEST, "not sent to", detail={"field": "address", "reason": "prefix"})
+
+    platform.otp.before_issue = refuse
+    async with platform.running(allow_new_users=allowed) as identity:
+        with pytest.raises(Error) as caught:
+            await identity.send_code(phone=PHONE)
+    assert caught.value.code == ErrorCode.INVALID_REQUEST
+    assert caught.value.detail == {"field": "phone", "reason": "prefix"}
+
+
+async def test_no_message_for_now(platform: Platform) -> None:
+    """When the code service may send no more messages, the asker learns for how long."""
+
+    async def refuse(_call: IssueCode) -> None:
+        raise Error(ErrorCode.OVERLOADED, "no more messages for now", retry_after=1234.0)
+
+    platform.otp.before_issue = refuse
+    async with platform.running() as identity:
+        with pytest.raises(Error) as caught:
+            await identity.send_code(phone=PHONE)
+    assert (caught.value.code, caught.value.retry_after) == (ErrorCode.OVERLOADED, 1234.0)
 
 
 async def test_default_region(platform: Platform) -> None:

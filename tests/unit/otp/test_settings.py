@@ -48,6 +48,20 @@ def test_a_key_may_be_padded() -> None:
         ),
         ({"SMS_URL": "https://sms.example"}, "sms_from"),
         ({"SMS_URL": "file:///etc/passwd"}, "sms_url"),
+        ({"SMS_ALLOWED_PREFIXES": "+49,0043"}, "beginnings of numbers"),
+        ({"SMS_ALLOWED_PREFIXES": "+0"}, "beginnings of numbers"),
+        ({"SMS_ALLOWED_PREFIXES": "de"}, "beginnings of numbers"),
+        ({"SMS_DAILY_LIMIT": "-1"}, "sms_daily_limit"),
+        ({"SMS_PREFIX_DAILY_LIMIT": "-1"}, "sms_prefix_daily_limit"),
+        ({"SMS_PREFIX_LIMITS": "+49"}, "+49=500"),
+        ({"SMS_PREFIX_LIMITS": "+49=many"}, "+49=500"),
+        ({"SMS_PREFIX_LIMITS": "49=500"}, "+49=500"),
+        ({"SMS_PREFIX_LIMITS": "+491=500"}, "+49=500"),
+        ({"SMS_PREFIX_LIMITS": "+49=1,+1=2,+49=3"}, "+49 is given twice"),
+        ({"SMS_MIN_VERIFIED_RATIO": "1.1"}, "sms_min_verified_ratio"),
+        ({"SMS_MIN_VERIFIED_RATIO": "nan"}, "sms_min_verified_ratio"),
+        ({"SMS_RATIO_WINDOW_SECONDS": "59"}, "60"),
+        ({"SMS_RATIO_MIN_SENT": "0"}, "sms_ratio_min_sent"),
     ],
 )
 def test_mistakes_are_refused_at_start(changed: dict[str, str], said: str) -> None:
@@ -56,6 +70,24 @@ def test_mistakes_are_refused_at_start(changed: dict[str, str], said: str) -> No
     with pytest.raises(SettingsError) as refused:
         OtpSettings.load(ENVIRONMENT | named)
     assert said in str(refused.value).lower()
+
+
+def test_sms_pumping_is_bounded_by_default() -> None:
+    """Row 17: whoever sets nothing has limits by day and by calling code, and the stop for codes that nobody uses."""
+    settings = OtpSettings.load(ENVIRONMENT)
+    assert (settings.sms_daily_limit, settings.sms_prefix_daily_limit) == (1000, 200)
+    assert (settings.sms_min_verified_ratio, settings.sms_ratio_min_sent) == (0.1, 50)
+    assert settings.sms_allowed_prefixes == []
+
+
+def test_prefixes_and_their_limits_are_lists_with_commas() -> None:
+    """Blanks and a comma too many do no harm."""
+    settings = OtpSettings.load(
+        ENVIRONMENT
+        | {"DRAGOMAN_OTP_SMS_ALLOWED_PREFIXES": "+49, +1876,", "DRAGOMAN_OTP_SMS_PREFIX_LIMITS": "+49=500, +1=0,"}
+    )
+    assert settings.sms_allowed_prefixes == ["+49", "+1876"]
+    assert settings.sms_prefix_limits == {"+49": 500, "+1": 0}
 
 
 def test_a_refused_key_is_not_repeated() -> None:
