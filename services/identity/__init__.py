@@ -2,7 +2,7 @@
 
 Owns users, their identifiers (canonical e-mail, phone in E.164, lower-case username), states and second factors (in
 PostgreSQL; TOTP secrets encrypted), the security settings that operators change while everything runs (there too), and
-open challenges and failed attempts (in Redis, under keyed hashes).
+open challenges, failed attempts and the sources that accounts were signed in to from (in Redis, under keyed hashes).
 Answers `identity.*.v1` (shared/contracts/identity.py); tells of users created, suspended and deleted, and of security
 settings that were changed.
 Needs PostgreSQL and Redis, and `password` and `otp` over the bus.
@@ -15,7 +15,7 @@ When something is gone it denies:
     PostgreSQL   nobody is recognised, nothing is changed; the security settings are those read last
     Redis        passwords of users without a second factor still count, under a stricter limit of each process; no code
                  and no second factor does, no challenge is made or met, no password is reset by a code; TOTP is neither
-                 turned on nor off by its user
+                 turned on nor off by its user; no source is known
     `password`   no password counts and none is changed; codes still count
     `otp`        no code by e-mail or SMS counts and none is sent, nor a link; passwords that cannot be sign-in codes
                  still count, and so does TOTP

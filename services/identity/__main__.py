@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+from redis.asyncio import Redis
+
 from services.identity.domain.failures import FailurePolicy, LocalFailures
 from services.identity.domain.keys import Names
 from services.identity.domain.recovery_codes import RecoveryCodes
@@ -14,6 +16,7 @@ from services.identity.domain.totp import SecretBox
 from services.identity.metrics import IdentityMetrics
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.failures import FailureRepository
+from services.identity.repository.known_sources import KnownSources
 from services.identity.repository.second_factors import SecondFactorRepository
 from services.identity.repository.security_settings import SecuritySettingRepository
 from services.identity.repository.users import UserRepository
@@ -69,7 +72,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         open_challenges = ChallengeRepository(redis, prefix, names, settings.challenge_attempts)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         security = _security(settings, SecuritySettingRepository(database, outbox), kit)
-        attempts = _attempts(settings, FailureRepository(redis, prefix, _policy(settings)), names, kit)
+        attempts = _attempts(settings, redis, names, kit)
         codes = CodeService(settings, security, users, bus)
         passwords = PasswordService(settings, users, attempts, codes, bus, clock, entropy)
         prover = SecondFactorProver(factors, box, recovery_codes, codes, bus, clock)
@@ -122,11 +125,15 @@ def _policy(settings: IdentitySettings) -> FailurePolicy:
     )
 
 
-def _attempts(settings: IdentitySettings, failures: FailureRepository, names: Names, kit: Kit) -> Attempts:
-    policy = _policy(settings)
+def _attempts(settings: IdentitySettings, redis: Redis, names: Names, kit: Kit) -> Attempts:
+    policy, prefix = _policy(settings), settings.redis_prefix
+    failures = FailureRepository(redis, prefix, policy)
+    life = timedelta(days=settings.known_source_days)
+    sources = KnownSources(redis, prefix, life, settings.known_sources)
     # Stricter, since each replica counts for itself while Redis is away.
     local = LocalFailures(replace(policy, allowed=policy.allowed // 2))
-    return Attempts(failures, local, names, IdentityMetrics(kit.telemetry.registry), kit.clock, kit.entropy)
+    metrics = IdentityMetrics(kit.telemetry.registry)
+    return Attempts(failures, local, sources, names, metrics, kit.clock, kit.entropy)
 
 
 COMPONENT = Component(IdentitySettings, open_identity)

@@ -9,7 +9,8 @@ class IdentityMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.attempts = Counter(
             "dragoman_identity_attempts",
-            "Attempts at passwords and codes: admitted, delayed, and those two by this process alone, without Redis.",
-            ["outcome"],
+            "Attempts at passwords and codes: admitted, delayed, and those two by this process alone, without Redis; "
+            "undecided ones waited in vain for others under way. A known source has an allowance of its own.",
+            ["outcome", "source"],
             registry=registry,
         )

@@ -56,6 +56,16 @@ class IdentitySettings(Settings):
         le=86_400,
         description="how long an account must be left in peace before its failures are forgotten",
     )
+    known_source_days: int = Field(
+        30,
+        ge=0,
+        le=365,
+        description="how long after a sign-in its network keeps an allowance of failures of its own for that account, "
+        "which strangers can't use up; 0 counts all networks together",
+    )
+    known_sources: int = Field(
+        20, ge=1, le=100, description="networks at most that have such an allowance for one account, the newest ones"
+    )
     totp_issuer: str = Field(
         "Dragoman", min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$", description="what authenticators call us"
     )

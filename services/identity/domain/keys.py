@@ -19,15 +19,20 @@ def mac(key: bytes, *parts: bytes) -> bytes:
 
 
 class Names:
-    """What accounts and challenges are called in Redis: keyed hashes, so that a look at it tells nobody anything."""
+    """What accounts, sources and challenges are called in Redis: keyed hashes, so that a look at it tells nothing."""
 
     def __init__(self, secret_key: bytes) -> None:
         self._account_key = subkey(secret_key, "account name")
+        self._source_key = subkey(secret_key, "source name")
         self._challenge_key = subkey(secret_key, "challenge name")
 
     def account(self, account: str) -> str:
         """The name of an account, alike for those of users and for those that nobody has."""
         return mac(self._account_key, account.encode()).hex()
+
+    def source(self, account: str, source: str) -> str:
+        """The name of a source as one account knows it: another's name for the same source has nothing in common."""
+        return mac(self._source_key, account.encode(), source.encode()).hex()
 
     def challenge(self, token: UUID) -> str:
         """The name of the challenge that this token answers."""

@@ -1,4 +1,4 @@
-"""Failed attempts of each account in Redis, shared by all replicas and all dialects."""
+"""Failed attempts in Redis, shared by all replicas and all dialects."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,10 @@ class Verdict:
 
 
 class FailureRepository:
-    """Attempts that failed, or may have. Each decision is one script (user-pains row 13)."""
+    """Attempts that failed, or may have. Each decision is one script (user-pains row 13).
+
+    A `counter` is the blinded name of what is counted for: an account, or a source that an account knows.
+    """
 
     def __init__(self, redis: Redis, prefix: str, policy: FailurePolicy) -> None:
         self._redis = redis
@@ -63,17 +66,17 @@ class FailureRepository:
         self._policy = policy
         self._begin = redis.register_script(_BEGIN)
 
-    async def begin(self, account: str, attempt: str, now: datetime) -> Verdict:
+    async def begin(self, counter: str, attempt: str, now: datetime) -> Verdict:
         """Count an attempt before it is compared; while a delay lasts nothing is counted, so that it never grows.
 
-        `account` is a blinded name. Raises `unavailable`.
+        Raises `unavailable`.
         """
         policy = self._policy
         durations = (policy.longest_delay, policy.forget_after, policy.delay(policy.allowed))
         longest, forget_after, first = (_in_milliseconds(duration) for duration in durations)
         async with faults_told():
             wait, undecided = await self._begin(
-                keys=self._keys(account),
+                keys=self._keys(counter),
                 args=[
                     _in_milliseconds(now - datetime.fromtimestamp(0, UTC)),
                     attempt,
@@ -87,26 +90,28 @@ class FailureRepository:
             )
         return Verdict(timedelta(milliseconds=wait), bool(undecided))
 
-    async def keep(self, account: str, attempt: str) -> None:
+    async def keep(self, counter: str, attempt: str) -> None:
         """An attempt has failed. Raises `unavailable`; it then counts as failed all the same."""
         async with faults_told():
-            await self._redis.zrem(self._keys(account)[1], attempt)
+            await self._redis.zrem(self._keys(counter)[1], attempt)
 
-    async def give_back(self, account: str, attempt: str) -> None:
+    async def give_back(self, counter: str, attempt: str) -> None:
         """Take one attempt out of the count. Raises `unavailable`."""
         async with faults_told(), self._redis.pipeline(transaction=True) as pipe:
-            for key in self._keys(account):
+            for key in self._keys(counter):
                 pipe.zrem(key, attempt)
             await pipe.execute()
 
-    async def forget(self, account: str) -> None:
+    async def forget(self, *counters: str) -> None:
         """Begin anew. Raises `unavailable`."""
-        async with faults_told():
-            await self._redis.delete(*self._keys(account))
+        async with faults_told(), self._redis.pipeline(transaction=False) as pipe:
+            for counter in counters:
+                pipe.delete(*self._keys(counter))
+            await pipe.execute()
 
-    def _keys(self, account: str) -> list[str]:
-        # The braces keep both keys of an account on one node of a Redis Cluster.
-        return [f"{self._prefix}identity:{{{account}}}:{part}" for part in ("attempts", "undecided")]
+    def _keys(self, counter: str) -> list[str]:
+        # The braces keep both keys of a counter on one node of a Redis Cluster.
+        return [f"{self._prefix}identity:{{{counter}}}:{part}" for part in ("attempts", "undecided")]
 
 
 def _in_milliseconds(duration: timedelta) -> int:

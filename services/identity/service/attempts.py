@@ -1,4 +1,4 @@
-"""The one limit on guessing: each account's failed attempts, whatever was tried and in whichever dialect."""
+"""The one limit on guessing: failed attempts at each account, whatever was tried and in whichever dialect."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +10,7 @@ from services.identity.domain.failures import LocalFailures
 from services.identity.domain.keys import Names
 from services.identity.metrics import IdentityMetrics
 from services.identity.repository.failures import FailureRepository
+from services.identity.repository.known_sources import KnownSources
 from shared.clock import Clock
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode, unavailable
@@ -25,12 +26,23 @@ _NO_FAILURE = UNDECIDED | {ErrorCode.SECOND_FACTOR_REQUIRED}
 
 @dataclass
 class Attempt:
-    """An attempt that was counted and may be compared now. `complete` says that everything was proved with it."""
+    """An attempt that was counted and may be compared now.
 
-    name: str
+    `account` and `source` are blinded names; it is counted for one of the two, for the source where that is known.
+    `signed_in` is the account that everything was proved for with it.
+    """
+
     id: str
-    shared: bool
-    complete: bool = False
+    account: str
+    source: str | None
+    known: bool = False
+    shared: bool = True
+    signed_in: str | None = None
+
+    @property
+    def counter(self) -> str:
+        """What it is counted for."""
+        return self.source if self.known and self.source is not None else self.account
 
     def require_shared(self) -> None:
         """Raise `unavailable` unless all replicas see the attempt: short codes must not be tried without."""
@@ -43,20 +55,30 @@ class Attempts:
 
     Attempts at once are let through up to what may fail; more wait for those to be decided, so that ten devices of one
     account that sign in together all get in, while guesses at once are no more than guesses one by one.
+
+    A source from which somebody has signed in to the account is known for it and has a counter of its own, of the same
+    rules. Neither counter hears of the other's failures: a stranger's guesses hold up other strangers, not the owner
+    where the owner has been before, and guesses from there hold up that place alone. So an account takes at most
+    (1 + `known_sources`) times the guesses that one counter admits, and only somebody in all of those places at once
+    can make so many: by default 21 x 10 before delays, while a stranger has 10. One-time codes take no more for it,
+    since `otp` counts theirs by the code and the account. Nobody's account knows a source, so that strangers'
+    accounts are counted alike.
     """
 
     def __init__(
         self,
         failures: FailureRepository,
         local: LocalFailures,
+        sources: KnownSources,
         names: Names,
         metrics: IdentityMetrics,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """`local` counts while Redis is away, for those that may do without."""
+        """`local` counts while Redis is away, for those that may do without; it knows accounts only."""
         self._failures = failures
         self._local = local
+        self._sources = sources
         self._names = names
         self._metrics = metrics
         self._clock = clock
@@ -67,21 +89,24 @@ class Attempts:
         self,
         account: str,
         *,
+        source: str | None = None,
         without_redis: bool = False,
         when_refused: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncIterator[Attempt]:
-        """Compare a secret of `account` while inside.
+        """Compare a secret of `account` while inside. `source` is the network that it came from, if that is known.
 
         An error on leaving counts as a failure, unless it says that nothing was decided or that something else is
-        missing; then, and without an error, the attempt is given back. A `complete` one forgets all failures.
+        missing; then, and without an error, the attempt is given back. One that has `signed_in` forgets the failures
+        that it was counted among, and makes its source known.
 
         Raises `too_many_attempts` with `retry_after` during a delay, after `when_refused`, which does what takes the
-        time of a comparison. `without_redis` lets this process count alone while Redis is away; otherwise that is
-        `unavailable`.
+        time of a comparison; `overloaded` when too many others stay under way. `without_redis` lets this process count
+        alone while Redis is away; otherwise that is `unavailable`.
         """
-        attempt, wait = await self._begin(self._names.account(account), without_redis=without_redis)
+        attempt = Attempt(str(self._entropy.uuid()), self._names.account(account), self._source(account, source))
+        wait = await self._begin(attempt, without_redis=without_redis)
         outcome = "delayed" if wait else "admitted"
-        self._metrics.attempts.labels(outcome if attempt.shared else f"{outcome} without redis").inc()
+        self._note(attempt, outcome if attempt.shared else f"{outcome} without redis")
         if wait:
             if when_refused is not None:
                 await when_refused()
@@ -92,44 +117,72 @@ class Attempts:
         except Error as error:
             await (self._give_back(attempt) if error.code in _NO_FAILURE else self._keep(attempt))
             raise
-        await (self._forget(attempt.name) if attempt.complete else self._give_back(attempt))
+        if attempt.signed_in is None:
+            await self._give_back(attempt)
+        else:
+            await self._forget(attempt.account, attempt.counter)
+            await self._remember(attempt.signed_in, source)
 
     async def forget(self, account: str) -> None:
-        """Begin anew, for somebody who has proved who they are in another way."""
-        await self._forget(self._names.account(account))
+        """Begin anew wherever from, for somebody who has proved who they are in another way."""
+        name = self._names.account(account)
+        sources: list[str] = []
+        with suppress(Error):
+            sources = await self._sources.all(name)
+        await self._forget(name, name, *sources)
 
-    async def _begin(self, name: str, *, without_redis: bool) -> tuple[Attempt, timedelta]:
-        attempt = Attempt(name, str(self._entropy.uuid()), shared=True)
+    async def signed_in(self, account: str, source: str | None) -> None:
+        """Begin anew, for somebody who has proved everything in another way, from a source that is known then."""
+        await self.forget(account)
+        await self._remember(account, source)
+
+    def _source(self, account: str, source: str | None) -> str | None:
+        return self._names.source(account, source) if source else None
+
+    def _note(self, attempt: Attempt, outcome: str) -> None:
+        self._metrics.attempts.labels(outcome, "known" if attempt.known else "unknown").inc()
+
+    async def _begin(self, attempt: Attempt, *, without_redis: bool) -> timedelta:
         try:
-            return attempt, await self._wait_at_redis(attempt)
+            if attempt.source is not None:
+                attempt.known = await self._sources.knows(attempt.account, attempt.source, self._clock.now())
+            return await self._wait_at_redis(attempt)
         except Error as error:
             if error.code != ErrorCode.UNAVAILABLE or not without_redis:
                 raise
-        attempt.shared = False
-        return attempt, self._local.begin(name, attempt.id, self._clock.now())
+        attempt.known, attempt.shared = False, False
+        return self._local.begin(attempt.account, attempt.id, self._clock.now())
 
     async def _wait_at_redis(self, attempt: Attempt) -> timedelta:
         for _ in range(_MOST_POLLS):
-            verdict = await self._failures.begin(attempt.name, attempt.id, self._clock.now())
+            verdict = await self._failures.begin(attempt.counter, attempt.id, self._clock.now())
             if not verdict.undecided:
-                break
+                return verdict.wait
             await asyncio.sleep(_POLL_SECONDS)
-        return verdict.wait
+        self._note(attempt, "undecided")
+        wait = verdict.wait.total_seconds()
+        raise Error(ErrorCode.OVERLOADED, "too many attempts at this account are under way", retry_after=wait)
 
     # What is not heard of any more counts as a failure: none of these has to succeed.
 
     async def _keep(self, attempt: Attempt) -> None:
         if attempt.shared:
             with suppress(Error):
-                await self._failures.keep(attempt.name, attempt.id)
+                await self._failures.keep(attempt.counter, attempt.id)
 
     async def _give_back(self, attempt: Attempt) -> None:
-        self._local.give_back(attempt.name, attempt.id)
+        self._local.give_back(attempt.account, attempt.id)
         if attempt.shared:
             with suppress(Error):
-                await self._failures.give_back(attempt.name, attempt.id)
+                await self._failures.give_back(attempt.counter, attempt.id)
 
-    async def _forget(self, name: str) -> None:
-        self._local.forget(name)
+    async def _forget(self, account: str, *counters: str) -> None:
+        self._local.forget(account)
         with suppress(Error):
-            await self._failures.forget(name)
+            await self._failures.forget(*counters)
+
+    async def _remember(self, account: str, source: str | None) -> None:
+        name = self._source(account, source)
+        if name is not None:
+            with suppress(Error):
+                await self._sources.remember(self._names.account(account), name, self._clock.now())

@@ -65,13 +65,16 @@ class AuthenticationService:
                 await self._codes.is_live(accounts.nobody(account), "sign_in", call.secret.get_secret_value())
             await self._passwords.verify_nothing(call.secret)
 
-        async with self._attempts.counted(account, without_redis=True, when_refused=recognise_nobody) as attempt:
+        async with self._attempts.counted(
+            account, source=call.source, without_redis=True, when_refused=recognise_nobody
+        ) as attempt:
             user, method = await self._recognise(call, identifier, user, attempt)
             if user.state == "suspended":
                 raise Error(ErrorCode.USER_SUSPENDED, "the user is suspended")
             proof = Proof(dialect=call.dialect, methods=(method,), proved_at=asked_at, new_password=call.new_password)
             admitted = await self._complete(call, user, proof, attempt)
-            attempt.complete = admitted.challenge is None
+            # Not what was counted for where a code has just made the user.
+            attempt.signed_in = accounts.of_user(user.id) if admitted.challenge is None else None
         return admitted
 
     async def _recognise(

@@ -82,8 +82,8 @@ class ChallengeService:
             raise _unknown()
         user = await self._holder(challenge, call.identifier)
         if challenge.kind == "second_factor":
-            return await self._prove_factor(token, challenge, user, call.code)
-        return await self._set_password(token, challenge, user, call.new_password)
+            return await self._prove_factor(token, challenge, user, call)
+        return await self._set_password(token, challenge, user, call)
 
     async def _holder(self, challenge: OpenChallenge, identifier: str | None) -> User:
         """The challenge's user, who may still sign in, by the same password. Raises `challenge_unknown`."""
@@ -101,7 +101,7 @@ class ChallengeService:
         return user
 
     async def _prove_factor(
-        self, token: UUID, challenge: OpenChallenge, user: User, code: SecretStr | None
+        self, token: UUID, challenge: OpenChallenge, user: User, call: contract.AnswerChallenge
     ) -> Authentication:
         factor = required_factor(user)
         if factor is None or challenge.factor is None:  # turned off meanwhile: the password alone is asked for again
@@ -115,14 +115,14 @@ class ChallengeService:
 
         account = accounts.of_user(user.id)
         try:
-            async with self._attempts.counted(account, when_refused=give_back) as attempt:
-                await self._prover.prove(user, factor, code.get_secret_value() if code is not None else "")
+            async with self._attempts.counted(account, source=call.source, when_refused=give_back) as attempt:
+                await self._prover.prove(user, factor, call.code.get_secret_value() if call.code is not None else "")
                 if not await self._challenges.spend(token):
                     raise _unknown()
                 methods = (*challenge.proof.methods, *METHODS[factor])
                 proof = challenge.proof.model_copy(update={"factor": factor, "methods": methods})
                 admitted = await self.admit(user, proof)
-                attempt.complete = admitted.challenge is None
+                attempt.signed_in = account if admitted.challenge is None else None
         except Error as error:
             if error.code in UNDECIDED:
                 await give_back()
@@ -130,8 +130,9 @@ class ChallengeService:
         return admitted
 
     async def _set_password(
-        self, token: UUID, challenge: OpenChallenge, user: User, password: SecretStr | None
+        self, token: UUID, challenge: OpenChallenge, user: User, call: contract.AnswerChallenge
     ) -> Authentication:
+        password = call.new_password
         if user.state != "must_change_password":
             raise _unknown()
         factor = required_factor(user)
@@ -150,7 +151,7 @@ class ChallengeService:
         renewed, changed_at = await self._passwords.replace(user, password)
         if renewed.state != "active":  # suspended at this very moment
             raise _unknown()
-        await self._attempts.forget(accounts.of_user(user.id))
+        await self._attempts.signed_in(accounts.of_user(user.id), call.source)
         # Later than the change, at which all sessions begun until then end.
         proved_at = changed_at + _INSTANT
         return Authentication(user=renewed, methods=list(challenge.proof.methods), proved_at=proved_at)

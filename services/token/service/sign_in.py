@@ -37,7 +37,8 @@ class SignInService:
         if not call.username or call.password is None or not call.password.get_secret_value():
             raise Error(ErrorCode.INVALID_REQUEST, "username and password are required", detail={"grant": "password"})
         policy = self.policies["oauth2"]
-        recognised = await self.bus.call(_proof(policy, Authenticate(identifier=call.username, secret=call.password)))
+        proof = Authenticate(identifier=call.username, secret=call.password, source=call.source)
+        recognised = await self.bus.call(_proof(policy, proof))
         _challenge(policy, recognised)  # raises, since there is none that this dialect can meet
         scope = clients.narrow_scope(call.scope, client.scopes)
         session = await self._begin(policy, client.client_id, recognised, asked_at, scope)
@@ -48,8 +49,8 @@ class SignInService:
         asked_at = self.clock.now()
         policy = self._policy(call.dialect)
         code = call.code if policy.second_factor == "inline" else None
-        proof = _proof(policy, Authenticate(identifier=call.identifier, secret=call.password, code=code))
-        return await self._signed_in(policy, proof, asked_at)
+        proof = Authenticate(identifier=call.identifier, secret=call.password, code=code, source=call.source)
+        return await self._signed_in(policy, _proof(policy, proof), asked_at)
 
     async def continue_sign_in(self, call: contract.ContinueSignIn) -> SignedIn:
         """The session that a challenge stood before, or another challenge."""
@@ -64,6 +65,7 @@ class SignInService:
             code=call.code,
             new_password=call.new_password,
             identifier=call.identifier,
+            source=call.source,
         )
         return await self._signed_in(policy, proof, asked_at)
 

@@ -234,6 +234,7 @@ class Identity:
         *,
         dialect: str = "any",
         identifier: str | None = None,
+        source: str | None = None,
     ) -> Authentication:
         """Answer a challenge."""
         secret = None if answer is None else SecretStr(answer)
@@ -245,6 +246,7 @@ class Identity:
                 code=secret if kind == "second_factor" else None,
                 new_password=secret if kind == "new_password" else None,
                 identifier=identifier,
+                source=source,
             )
         )
 

@@ -320,5 +320,5 @@ async def test_metrics(identity: Identity) -> None:
     await identity.create()
     await fail(identity, ALLOWED + 3)
     read = identity.kit.telemetry.registry.get_sample_value
-    assert read("dragoman_identity_attempts_total", {"outcome": "admitted"}) == ALLOWED
-    assert read("dragoman_identity_attempts_total", {"outcome": "delayed"}) == 3
+    assert read("dragoman_identity_attempts_total", {"outcome": "admitted", "source": "unknown"}) == ALLOWED
+    assert read("dragoman_identity_attempts_total", {"outcome": "delayed", "source": "unknown"}) == 3

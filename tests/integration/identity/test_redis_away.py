@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.contracts.identity import ChangePassword, DisableTotp, ResetPassword
+from shared.errors import Error
 from tests.integration.identity.conftest import (
     CODE,
     EMAIL,
@@ -61,7 +62,27 @@ async def test_passwords_go_on_under_a_stricter_limit(platform: Platform, proxy:
         platform.clock.advance(1)
         assert await outcome(identity.authenticate(EMAIL)) == "ok"
         read = identity.kit.telemetry.registry.get_sample_value
-        assert read("dragoman_identity_attempts_total", {"outcome": "delayed without redis"}) == 4
+        labels = {"outcome": "delayed without redis", "source": "unknown"}
+        assert read("dragoman_identity_attempts_total", labels) == 4
+
+
+async def test_known_sources_make_no_difference(platform: Platform, proxy: TcpProxy) -> None:
+    """Where somebody has signed in before has no allowance of its own then, and is known again afterwards."""
+    home, strange = "192.0.2.1/32", "203.0.113.9/32"
+    async with platform.running() as identity:
+        await identity.create()
+        assert await outcome(identity.authenticate(EMAIL, source=home)) == "ok"
+        proxy.refusing = True
+        proxy.cut()
+        for source in (home, strange, home, None, home):
+            assert await outcome(identity.authenticate(EMAIL, "wrong", source=source)) == "wrong_password"
+        for source in (home, strange, None):
+            assert await outcome(identity.authenticate(EMAIL, source=source)) == "too_many_attempts"
+        proxy.refusing = False
+        for _ in range(10):
+            assert await outcome(identity.authenticate(EMAIL, "wrong", source=strange)) == "wrong_password"
+        assert await outcome(identity.authenticate(EMAIL, source=strange)) == "too_many_attempts"
+        assert await outcome(identity.authenticate(EMAIL, source=home)) == "ok"
 
 
 async def test_codes_are_refused(platform: Platform, proxy: TcpProxy) -> None:
@@ -137,7 +158,12 @@ async def test_redis_that_goes_away_in_the_middle(platform: Platform, proxy: Tcp
         assert await outcome(identity.authenticate(EMAIL)) == "ok"
         platform.password.verifying, proxy.refusing = None, False
         outcomes = [await outcome(identity.authenticate(EMAIL, "wrong")) for _ in range(10)]
-        assert outcomes == ["wrong_password"] * 9 + ["too_many_attempts"]
+        assert outcomes == ["wrong_password"] * 9 + ["overloaded"]  # since the one left may still turn out right
+        platform.clock.advance(10)
+        assert await outcome(identity.authenticate(EMAIL, "wrong")) == "wrong_password"
+        with pytest.raises(Error) as refused:
+            await identity.authenticate(EMAIL, "wrong")
+        assert (refused.value.code, refused.value.retry_after) == ("too_many_attempts", 2)
 
 
 def link_handle(user_id: bytes) -> str:

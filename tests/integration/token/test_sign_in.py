@@ -72,6 +72,19 @@ async def test_what_a_sign_in_yields(
     assert await active(token, granted)
 
 
+@pytest.mark.parametrize("source", ["192.0.2.1/32", None])
+async def test_where_it_came_from(token: Token, source: str | None) -> None:
+    """In every dialect, and with every answer, it is passed on where the request came from, or that nobody knows."""
+    await token.sign_in(source=source)
+    for dialect in ("backoffice", "enterprise", "directus"):
+        await token.start(dialect, source=source)
+    factor = challenge(await token.start("backoffice", CAREFUL, source=source))
+    await token.answer("backoffice", factor, code=SecretStr(CODE), source=source)
+    renewal = challenge(await token.start("enterprise", MUST_CHANGE, source=source))
+    await token.answer("enterprise", renewal, new_password=NEW, source=source)
+    assert [call.source for call in token.platform.identity.calls] == [source] * 8
+
+
 async def test_audience(platform: Platform) -> None:
     """Tokens of built-in clients are for the platform's audience."""
     async with platform.running(audience="https://api.example.com") as token:

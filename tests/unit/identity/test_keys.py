@@ -20,7 +20,14 @@ def test_parts_are_kept_apart() -> None:
 def test_names_look_alike() -> None:
     """The name of a user's account and that of nobody's can't be told apart, nor read."""
     names = Names(KEY)
-    made = [names.account("user:1"), names.account("email:nobody@example.com"), names.challenge(UUID(int=1))]
-    assert len(set(made)) == 3
+    made = [
+        names.account("user:1"),
+        names.account("email:nobody@example.com"),
+        names.challenge(UUID(int=1)),
+        names.source("user:1", "192.0.2.1/32"),
+        names.source("user:2", "192.0.2.1/32"),
+        names.source("user:1", "192.0.2.2/32"),
+    ]
+    assert len(set(made)) == len(made)
     assert {len(name) for name in made} == {64}
     assert Names(bytes(32)).account("user:1") != made[0]
