@@ -9,6 +9,7 @@ from cli.clients import client
 from cli.keys import keys
 from cli.output import show
 from cli.revoke import revoke
+from cli.security_settings import settings
 from cli.users import user
 from shared.process import load_settings, run
 from shared.settings import describe, environment
@@ -28,7 +29,7 @@ def _component_command(name: str) -> click.Command:
     @click.option(
         "--check", is_flag=True, help="Check the settings and end: 0 when they are right, 2 with all mistakes."
     )
-    @click.option("--settings", "listed", is_flag=True, help="List the settings and end.")
+    @click.option("--settings", "listed", is_flag=True, help="List what the environment can set, and end.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     def command(check: bool, listed: bool, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
         component = components.component(name)
@@ -79,6 +80,7 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
 main.add_command(client)
 main.add_command(revoke)
 main.add_command(keys)
+main.add_command(settings)
 main.add_command(user)
 
 if __name__ == "__main__":

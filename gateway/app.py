@@ -24,6 +24,7 @@ from gateway.limits.limits import Limits
 from gateway.limits.redis_windows import RedisWindows
 from gateway.middleware import add_headers, around_requests, demand_https
 from gateway.revocations import RevocationFeed
+from gateway.security_settings import SecuritySettingsFollower
 from gateway.settings import GatewaySettings
 from gateway.wellknown import WellKnown
 from shared.bus.bus import Bus
@@ -73,14 +74,17 @@ def build_app(
         handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
         app.add_routes([handled])
 
-    async def follow_revocations(_app: web.Application) -> AsyncIterator[None]:
-        async with verifier, forward_verifier, teller, background(asyncio.create_task(feed.run())):
+    security = SecuritySettingsFollower(bus, settings.limits, limits.replace, kit.telemetry)
+
+    async def follow(_app: web.Application) -> AsyncIterator[None]:
+        tasks = (asyncio.create_task(feed.run()), asyncio.create_task(security.run()))
+        async with verifier, forward_verifier, teller, background(*tasks):
             yield
 
     async def let_followers_go(_app: web.Application) -> None:
         feed.close()
 
-    app.cleanup_ctx.append(follow_revocations)
+    app.cleanup_ctx.append(follow)
     app.on_shutdown.append(let_followers_go)
     app.on_response_prepare.append(add_headers)
     if settings.hsts_seconds:

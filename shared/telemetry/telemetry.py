@@ -42,6 +42,11 @@ class Telemetry:
             ["path", "outcome", "by"],
             registry=registry,
         )
+        self.security_settings_stale = Gauge(
+            "dragoman_security_settings_stale",
+            "1 while the security settings that operators change are not heard, or cannot be read.",
+            registry=registry,
+        )
         self.calls = Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
         self.call_seconds = Histogram(
             "dragoman_bus_call_seconds",

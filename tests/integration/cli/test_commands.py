@@ -54,7 +54,7 @@ def test_all_that_was_promised_is_there() -> None:
     """The five components, all of them at once, migrations, and the operator's commands."""
     found = {" ".join(path) for path in commands()}
     promised = "gateway,token,identity,otp,password,all,migrate,client create,client rotate-secret,client list"
-    assert found >= {*promised.split(","), "user create", "user suspend", "user list"}
+    assert found >= {*promised.split(","), "user create", "user suspend", "user list", "settings list", "settings set"}
 
 
 @pytest.mark.parametrize(
