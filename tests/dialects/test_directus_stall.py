@@ -12,9 +12,11 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from gateway.addresses import Addresses
 from gateway.body import BodyError
 from gateway.dialects.dialect import Gateway
 from gateway.dialects.directus import Directus
+from gateway.limits.limits import Limits
 from gateway.settings import GatewaySettings
 from gateway.stall import Stall
 from shared import context
@@ -22,6 +24,8 @@ from shared.bus.bus import Bus
 from shared.bus.messages import Done
 from shared.contracts.token import SignedIn, TokenSet
 from shared.errors import Error, ErrorCode, unavailable
+from shared.telemetry import Telemetry
+from shared.testing import FakeClock
 from tests.unit.gateway.requests import request
 
 SETTINGS = GatewaySettings.load(
@@ -96,7 +100,19 @@ def handling(handler: str, fields: dict[str, Any], answer: Any) -> Callable[[], 
     """Have a handler answer a request while the platform behind it gives this answer."""
     bus = cast("Bus", FakeBus(answer))
     unused = cast("Any", None)
-    dialect = Directus(Gateway(SETTINGS, bus, keys=unused, bearer=unused, revocations=unused, introspector=unused))
+    addresses = Addresses(())
+    limits = Limits("off", None, addresses, FakeClock(), Telemetry("gateway"))
+    gateway = Gateway(
+        SETTINGS,
+        bus,
+        keys=unused,
+        bearer=unused,
+        revocations=unused,
+        introspector=unused,
+        addresses=addresses,
+        limits=limits,
+    )
+    dialect = Directus(gateway)
 
     async def handle() -> web.Response:
         answered: web.Response = await getattr(dialect, handler)(request(json.dumps(fields).encode()))

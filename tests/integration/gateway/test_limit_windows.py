@@ -49,7 +49,7 @@ def decide(request: pytest.FixtureRequest, shared: RedisWindows, clock: FakeCloc
 
 async def outcomes(decide: Decide, times: int, *counted: Counted) -> list[str]:
     """What becomes of so many requests: the strictest word for each."""
-    words = []
+    words: list[str] = []
     for _ in range(times):
         found = {window.outcome for window in await decide(*counted)}
         words.append(next(word for word in ("blocked", "limited", "allowed") if word in found))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -29,14 +30,6 @@ DECISIONS = "dragoman_rate_limit_decisions_total"
 REFUSED, AWAY = ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE
 
 
-class _Transport:
-    def __init__(self, peer: str) -> None:
-        self._peer = peer
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return (self._peer, 50000) if name == "peername" else default
-
-
 @dataclass
 class Edge:
     """Limits, and requests that they count."""
@@ -44,11 +37,15 @@ class Edge:
     limits: Limits
     clock: FakeClock
     telemetry: Telemetry
-    app: web.Application = field(default_factory=web.Application)
+    routed: dict[str, web.Request] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    async def route(self) -> None:
+        """Make a request for each path, to be cloned: made anew, each would take milliseconds."""
+        app = web.Application()
         for path in DEFAULTS:
-            self.app.router.add_post(path, _never)
+            app.router.add_post(path, _never)
+            self.routed[path] = make_mocked_request("POST", path)
+            self.routed[path]._match_info = await app.router.resolve(self.routed[path])
 
     async def ask(
         self,
@@ -59,11 +56,9 @@ class Edge:
         forwarded: str = "",
     ) -> tuple[str, dict[str, str], Error | None]:
         """What becomes of one request, its headers, and the refusal."""
-        headers = {"X-Forwarded-For": forwarded} if forwarded else {}
-        transport: Any = _Transport(peer)
-        request = make_mocked_request("POST", path, headers=headers, transport=transport)
-        found = await self.app.router.resolve(request)
-        request._match_info = found
+        headers = CIMultiDict({"X-Forwarded-For": forwarded} if forwarded else {})
+        request = self.routed[path].clone(headers=headers, remote=peer)
+        request._match_info = self.routed[path]._match_info
         try:
             await self.limits.count(request, account=account)
         except Error as error:
@@ -107,7 +102,9 @@ def open_edge(redis_url: str, redis_prefix: str, proxy: TcpProxy) -> OpenEdge:
         clock, telemetry = FakeClock(), Telemetry("gateway")
         addresses = Addresses(parse_networks([trusted]))
         async with open_windows(behind if with_redis else SecretStr(""), redis_prefix) as windows:
-            yield Edge(Limits(text, windows, addresses, clock, telemetry), clock, telemetry)
+            edge = Edge(Limits(text, windows, addresses, clock, telemetry), clock, telemetry)
+            await edge.route()
+            yield edge
 
     return opened
 
