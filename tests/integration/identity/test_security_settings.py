@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from shared import context
 from shared.contracts.identity import GetSecuritySettings, SecuritySetting, SetSecuritySetting
 from shared.errors import Error, ErrorCode
 from tests.integration.identity.conftest import CODE, EMAIL, Identity, Platform, outcome
@@ -215,7 +216,8 @@ async def test_while_postgresql_is_away(platform: Platform, proxy: TcpProxy) -> 
         assert await settings(identity) == changed
         proxy.freeze()
         proxy.refusing = False
-        assert await settings(identity) == changed  # within the second that the gateway waits
+        with context.request("gateway-asks", 0.9):  # it waits for a second
+            assert await settings(identity) == changed
         proxy.thaw()
         async with elsewhere.running() as other:
             await eventually_changed(other)
