@@ -14,6 +14,8 @@ Oddities, and where they come from (reference: api-contracts §1.2):
 - `provider` can also be `totp`, of which the seed knows nothing: the factor is the user's, not the dialect's.
 - The origin's error bodies are undocumented; ours have the status as `code`, and `errors` by field for a 422.
 - Each path has one answer to whatever is wrong with a proof, so that nobody learns who has an account.
+- Too many sign-ins, confirmations or refreshes in a minute: 429 for ten minutes, to right ones too: the seed. All else
+  that is counted, and how operators change it: gateway/limits/rules.py.
 - Signing out twice is a 401, as the seed wants it of a revoked token, also before the news of the first got around.
 """
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.limits.windows import Counted, Outcome, Window
-from shared.errors import Error, unavailable
+from shared.errors import unavailable
 from shared.redis import faults_told, open_redis
 
 _ANSWER_SECONDS = 0.5
@@ -129,15 +129,14 @@ class RedisWindows:
             self._resting_until = loop.time() + _REST_SECONDS
         try:
             answers = await self._run([arguments for arguments, _ in waiting])
-        except Error as error:
-            self._resting_until = loop.time() + _REST_SECONDS
-            answers = [error] * len(waiting)
-        except BaseException:
+            self._resting_until = 0.0
+        except asyncio.CancelledError:
             for _, future in waiting:
                 future.cancel()
             raise
-        else:
-            self._resting_until = 0.0
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer are told
+            self._resting_until = loop.time() + _REST_SECONDS
+            answers = [error] * len(waiting)
         for (_, future), answer in zip(waiting, answers, strict=True):
             if future.done():  # who asked does not wait any more
                 continue
