@@ -150,7 +150,7 @@ class Attempts:
         except Error as error:
             if error.code != ErrorCode.UNAVAILABLE or not without_redis:
                 raise
-        attempt.known, attempt.shared = False, False
+        attempt.shared = False
         return self._local.begin(attempt.account, attempt.id, self._clock.now())
 
     async def _wait_at_redis(self, attempt: Attempt) -> timedelta:
