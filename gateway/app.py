@@ -23,6 +23,7 @@ from gateway.keys import PublicKeys
 from gateway.limits.limits import Limits
 from gateway.limits.redis_windows import RedisWindows
 from gateway.middleware import add_headers, around_requests, demand_https
+from gateway.openapi.endpoint import OpenApi
 from gateway.revocations import RevocationFeed
 from gateway.security_settings import SecuritySettingsFollower
 from gateway.settings import GatewaySettings
@@ -70,7 +71,8 @@ def build_app(
     )
     routes = [route for dialect in dialects for route in dialect.routes()]
     well_known = WellKnown(gateway, FeedEndpoint(feed, bearer))
-    for route in (*routes, *well_known.routes(), *forward_auth.routes()):
+    routes += [*well_known.routes(), *forward_auth.routes()]
+    for route in (*routes, *OpenApi(routes, settings).routes()):
         handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
         app.add_routes([handled])
 

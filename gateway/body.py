@@ -45,11 +45,11 @@ async def read_fields(
     Infinity, and any string with a NUL or a lone surrogate.
     """
     unlabelled = _FORM if any_label else _JSON
-    media_type = request.content_type if "Content-Type" in request.headers else unlabelled
+    media_type, charset = _label(request) if "Content-Type" in request.headers else (unlabelled, "utf-8")
     readable = {_JSON, _FORM, _MULTIPART} if multipart else {_JSON, _FORM}
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BodyError(415, "The body must not be compressed")
-    is_readable = (request.charset or "utf-8").lower() in _CHARSETS and (any_label or media_type in readable)
+    is_readable = charset.lower() in _CHARSETS and (any_label or media_type in readable)
     raw = await _read(request) if is_readable or empty else b""
     if empty and not raw:
         return {}
@@ -70,6 +70,14 @@ async def read_fields(
         if isinstance(value, str):
             _check_text(value)
     return fields
+
+
+def _label(request: web.Request) -> tuple[str, str]:
+    """The media type and the charset that Content-Type names; for one that cannot be read no charset there is."""
+    try:
+        return request.content_type, request.charset or "utf-8"
+    except Exception:  # noqa: BLE001 - the standard library's parser trips in many ways, as IndexError over `;0*`
+        return "", ""
 
 
 async def _read(request: web.Request) -> bytes:

@@ -33,7 +33,7 @@ class ForwardAuth:
 
     def routes(self) -> list[web.RouteDef]:
         """The paths."""
-        return [web.route("*", PATH, self.by_headers), web.route("*", f"{PATH}/{{tail:.*}}", self.by_path)]
+        return [web.route("*", PATH, self.by_headers), web.route("*", f"{PATH}/{{tail:(?s:.*)}}", self.by_path)]
 
     async def by_headers(self, request: web.Request) -> web.Response:
         """Judge the request that headers name; `forbidden` when they do not name exactly one."""

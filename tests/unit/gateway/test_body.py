@@ -34,6 +34,7 @@ async def test_fields(body: bytes, label: str | None, fields: dict[str, Any]) ->
     [
         (b"{}", {"Content_Type": "text/plain"}, 415),
         (b"{}", {"Content_Type": "application/json; charset=latin-1"}, 415),
+        (b"{}", {"Content_Type": ";0*"}, 415),
         (b"{}", {"Content_Encoding": "gzip"}, 415),
         (b"{" + b" " * 65_536 + b"}", {}, 413),
         (b"\xff", {}, 400),

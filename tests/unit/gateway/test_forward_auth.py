@@ -224,6 +224,7 @@ async def test_both_proxies_name_the_same(client: Client) -> None:
         ("GET", "/forward-auth/public/../admin", "", 403),
         ("GET", "/forward-auth/public/%2e%2e/admin", "", 403),
         ("GET", "/forward-auth//public/page", "", 403),
+        ("GET", "/forward-auth/public/pa%0Age", "", 403),
         ("GET", "/forward%2Dauth/public/page", "", 403),
         ("GET", "/forward-auth/forward-auth/public/page", "", 401),
     ],
