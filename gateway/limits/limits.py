@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.addresses import Addresses
 from gateway.limits.redis_windows import RedisWindows
-from gateway.limits.rules import Quota, Rule, parse
+from gateway.limits.rules import Rule, parse
 from gateway.limits.windows import Counted, LocalWindows, Window
 from shared.clock import Clock
 from shared.errors import Error, ErrorCode, unavailable
@@ -26,7 +26,7 @@ _Decided = Mapping[str, tuple[Counted, Window]]
 
 
 class Limits:
-    """Counts requests by path and account, and by path and address, and refuses those that are too many.
+    """Counts requests by path and account, address, or both, and refuses those that are too many.
 
     Where no Redis is configured each process counts by itself.
     """
@@ -128,15 +128,15 @@ def session_of(refresh_token: str) -> str:
 
 
 def _counted(path: str, rule: Rule, account: str | None, source: str | None) -> dict[str, Counted]:
-    """What a request is counted for."""
-    named: tuple[tuple[str, Quota | None, str | None], ...] = (
-        ("account", rule.account, account and unicodedata.normalize("NFKC", account).casefold().strip()),
-        ("address", rule.address, source),
-    )
+    """What a request is counted for; an account at an address that is not known has one share for all of these."""
+    about = None if account is None else unicodedata.normalize("NFKC", account).casefold().strip()
+    names = {"account": about, "address": source}
+    if about is not None:
+        names["account_at_address"] = f"{source or 'unknown'} {about}"
     return {
         name: Counted(_name(path, name, text), quota, rule.block)
-        for name, quota, text in named
-        if quota is not None and text is not None
+        for name, quota in rule.quotas().items()
+        if (text := names.get(name)) is not None
     }
 
 

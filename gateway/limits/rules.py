@@ -1,8 +1,8 @@
 """What the limits are: for each path, how many requests of one account and of one address, and what then.
 
 As text: `PATH account=5/60 address=100/60 block=600 away=refuse; PATH …`. A path that is named keeps, of its default,
-what is not named; `account=off` and `address=off` remove one limit, `PATH off` removes both, and `off` alone removes
-all limits of all paths.
+what is not named; `account=off` and the like remove one limit, `PATH off` removes all of the path, and `off` alone
+removes all limits of all paths.
 """
 
 import re
@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Away = Literal["bucket", "refuse", "pass"]
+
+QUOTAS = ("account", "account_at_address", "address")
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_REQUESTS = 10_000
@@ -37,6 +39,8 @@ class Rule:
     """The limits of one path.
 
     - `account`: for each account (or whatever else a secret is guessed for), wherever the requests come from.
+    - `account_at_address`: for each account at each address, so that nobody can use up somebody else's share. What an
+      account may fail in all, `identity` counts.
     - `address`: for each address, whoever the requests are about.
     - `block`: for how many seconds everything is refused once there were more; 0: until there is room again.
     - `away`: what is done while Redis is away: `bucket` counts in this process alone, to half as many; `refuse` says
@@ -44,28 +48,34 @@ class Rule:
     """
 
     account: Quota | None = None
+    account_at_address: Quota | None = None
     address: Quota | None = None
     block: int = 0
     away: Away = "bucket"
 
     def __str__(self) -> str:
-        quotas = [f"{name}={quota}" for name, quota in (("account", self.account), ("address", self.address)) if quota]
+        quotas = [f"{name}={quota}" for name, quota in self.quotas().items()]
         return " ".join([*quotas, f"block={self.block}", f"away={self.away}"]) if quotas else "off"
+
+    def quotas(self) -> dict[str, Quota]:
+        """The limits that there are, by name."""
+        return {name: quota for name in QUOTAS if (quota := getattr(self, name)) is not None}
 
 
 _MANY = Quota(100, 60)
 _SIGN_IN = Rule(address=_MANY, block=600)
 _REFRESH = Rule(address=Quota(600, 60))
 _SENDING = Rule(account=Quota(5, 600), address=Quota(100, 600), block=600)
+_FEW = Quota(5, 60)
 _CODE = Rule(address=_MANY, away="refuse")
 
 DEFAULTS: Mapping[str, Rule] = {
-    "/api/v2/signin": Rule(account=Quota(5, 60), address=_MANY, block=600),
+    "/api/v2/signin": Rule(account_at_address=_FEW, address=_MANY, block=600),
     "/api/v2/2fa/confirm": Rule(account=Quota(3, 60), address=_MANY, block=600, away="refuse"),
-    "/api/v2/refresh": Rule(account=Quota(5, 60), address=_MANY, block=600),
+    "/api/v2/refresh": Rule(account_at_address=_FEW, address=_MANY, block=600),
     # A client's server speaks for many users; the failures of each account are counted behind it.
     "/oauth/v2/token": Rule(address=Quota(600, 60), block=60),
-    "/otp/send": _SENDING,
+    "/otp/send": Rule(account=Quota(5, 600), address=Quota(600, 60), block=600),
     "/v1/login": _SIGN_IN,
     "/v1/new-password-required": _SIGN_IN,
     "/v1/token-refresh": _REFRESH,
@@ -118,7 +128,7 @@ def _changed(rule: Rule, words: list[str]) -> Rule:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in _READERS:
-            raise ValueError(f"{word[:80]} is not one of account=N/SECONDS, address=N/SECONDS, block=SECONDS, away=…")
+            raise ValueError(f"{word[:80]} is not one of {_WORDS}")
         if name in given:
             raise ValueError(f"{name} is given twice")
         try:
@@ -126,9 +136,9 @@ def _changed(rule: Rule, words: list[str]) -> Rule:
         except ValueError as error:
             raise ValueError(f"{word[:80]}: {error}") from None
     rule = replace(rule, **given)
-    for quota in (rule.account, rule.address):
+    for quota in rule.quotas().values():
         # What is counted is forgotten when a block begins: a short one would allow more, not less.
-        if quota is not None and 0 < rule.block < quota.seconds:
+        if 0 < rule.block < quota.seconds:
             raise ValueError(f"block={rule.block} is shorter than the {quota.seconds} s in which requests are counted")
     return rule
 
@@ -158,9 +168,5 @@ def _away(text: str) -> str:
     return text
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "account": _quota,
-    "address": _quota,
-    "block": _block,
-    "away": _away,
-}
+_READERS: Mapping[str, Callable[[str], Any]] = {**dict.fromkeys(QUOTAS, _quota), "block": _block, "away": _away}
+_WORDS = f"{', '.join(f'{name}=N/SECONDS' for name in QUOTAS)}, block=SECONDS, away=…"

@@ -22,9 +22,12 @@ EMAIL, PASSWORD = "someone@example.com", "def56789"
 SIGN_INS = {"backoffice": "/api/v2/signin", "enterprise": "/v1/login", "directus": "/auth/login"}
 RULES = "; ".join(
     [
-        *(f"{path} account=3/60 address=8/60 block=600" for path in (*SIGN_INS.values(), "/oauth/v2/token")),
+        *(
+            f"{path} account=3/60 account_at_address=off address=8/60 block=600"
+            for path in (*SIGN_INS.values(), "/oauth/v2/token")
+        ),
         "/api/v2/2fa/confirm account=2/60 block=600",
-        "/api/v2/refresh account=2/60 block=600",
+        "/api/v2/refresh account=2/60 account_at_address=off block=600",
         "/otp/send account=2/600 address=off block=600",
     ]
 )
@@ -254,7 +257,7 @@ async def test_redis_goes_away(open_other: OpenPlatform, servers: Servers) -> No
     async with TcpProxy(parts.hostname or "", parts.port or 6379) as proxy:
         netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
         behind = urlunsplit(parts._replace(netloc=netloc))
-        async with open_other(gateway_limits="/api/v2/signin account=4/60", gateway_redis_url=behind) as running:
+        async with open_other(gateway_limits="/api/v2/signin account_at_address=4/60", gateway_redis_url=behind) as running:
             challenged = await sign_in(running, BACKOFFICE, "otto@example.com", "Otto-Pass-1234", None)
             token = challenged.json()["2faDetails"]["token"]
             proxy.refusing = True

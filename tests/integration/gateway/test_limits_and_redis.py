@@ -112,20 +112,20 @@ def open_edge(redis_url: str, redis_prefix: str, proxy: TcpProxy) -> OpenEdge:
 @pytest.mark.parametrize("with_redis", [True, False])
 async def test_what_is_told(open_edge: OpenEdge, with_redis: bool) -> None:
     """Every answer tells the limits and what is left; a refusal, to the second, when to come again."""
-    async with open_edge(f"{PATH} account=2/60 address=9/120 block=600", with_redis=with_redis) as edge:
-        policy = '"account";q=2;w=60, "address";q=9;w=120'
+    async with open_edge(f"{PATH} account_at_address=2/60 address=9/120 block=600", with_redis=with_redis) as edge:
+        policy = '"account_at_address";q=2;w=60, "address";q=9;w=120'
         _, headers, _ = await edge.ask()
-        assert headers == {"RateLimit-Policy": policy, "RateLimit": '"account";r=1;t=60, "address";r=8;t=120'}
+        assert headers == {"RateLimit-Policy": policy, "RateLimit": '"account_at_address";r=1;t=60, "address";r=8;t=120'}
         edge.clock.advance(10.5)
         _, headers, _ = await edge.ask()
-        assert headers["RateLimit"] == '"account";r=0;t=50, "address";r=7;t=110'
+        assert headers["RateLimit"] == '"account_at_address";r=0;t=50, "address";r=7;t=110'
         code, headers, error = await edge.ask()
         assert (code, error.retry_after) == (REFUSED, 600)
-        assert headers["RateLimit"] == '"account";r=0;t=600, "address";r=7;t=110'
+        assert headers["RateLimit"] == '"account_at_address";r=0;t=600, "address";r=7;t=110'
         assert error.detail == {"limit": 2, "reset": "2026-01-01T00:10:10.500Z"}
         edge.clock.advance(599.001)
         code, headers, error = await edge.ask()
-        assert (code, error.retry_after, headers["RateLimit"][:16]) == (REFUSED, 0.999, '"account";r=0;t=')
+        assert (code, error.retry_after, headers["RateLimit"][:27]) == (REFUSED, 0.999, '"account_at_address";r=0;t=')
         edge.clock.advance(0.999)
         assert (await edge.ask())[0] == "ok"
         by = "redis" if with_redis else "bucket"
@@ -137,7 +137,7 @@ async def test_what_is_told(open_edge: OpenEdge, with_redis: bool) -> None:
 )
 async def test_one_account(open_edge: OpenEdge, name: str) -> None:
     """Capitals, spaces and characters of the same meaning make no other account."""
-    async with open_edge(f"{PATH} account=2/60") as edge:
+    async with open_edge(f"{PATH} account_at_address=2/60") as edge:
         assert await edge.codes(2) == ["ok", "ok"]
         assert await edge.codes(1, account=name) == [REFUSED]
         assert await edge.codes(1, account="b@example.com") == ["ok"]
@@ -162,7 +162,7 @@ async def test_nobody_reads_who_signs_in(open_edge: OpenEdge, redis_url: str, re
 
 async def test_text_that_no_header_should_have(open_edge: OpenEdge) -> None:
     """A name that came out of broken bytes is counted like any other."""
-    async with open_edge(f"{PATH} account=1/60") as edge:
+    async with open_edge(f"{PATH} account_at_address=1/60") as edge:
         assert await edge.codes(2, account="a\udce9") == ["ok", REFUSED]
 
 
@@ -191,18 +191,25 @@ async def _gathered(ask: Callable[[int], Any], first: int, last: int) -> list[st
 
 async def test_ipv6_networks(open_edge: OpenEdge) -> None:
     """All addresses of one /64 count as one, since their owner has every one of them."""
-    async with open_edge(f"{PATH} account=off address=3/60") as edge:
+    async with open_edge(f"{PATH} account_at_address=off address=3/60") as edge:
         codes = [(await edge.ask(peer=f"2001:db8:1:2::{n:x}"))[0] for n in range(1, 6)]
         assert codes == ["ok"] * 3 + [REFUSED] * 2
         assert await edge.codes(1, peer="2001:db8:1:3::1") == ["ok"]
 
 
+async def test_a_stranger_elsewhere_uses_up_nothing(open_edge: OpenEdge) -> None:
+    """What an account is tried for at one address is no loss to whoever is at another (row 21)."""
+    async with open_edge("") as edge:
+        assert await edge.codes(6, peer="203.0.113.1") == ["ok"] * 5 + [REFUSED]
+        assert await edge.codes(6, peer="203.0.113.2") == ["ok"] * 5 + [REFUSED]
+
+
 async def test_unknown_addresses_share_nothing(open_edge: OpenEdge) -> None:
     """Clients whose address cannot be determined are never one bucket; each account still has its limit (row 20)."""
-    async with open_edge(f"{PATH} account=2/60 address=3/60") as edge:
+    async with open_edge(f"{PATH} account_at_address=2/60 address=3/60") as edge:
         for n in range(20):
             code, headers, _ = await edge.ask(f"user{n}@example.com", peer="10.0.0.1")
-            assert (code, headers["RateLimit-Policy"]) == ("ok", '"account";q=2;w=60')
+            assert (code, headers["RateLimit-Policy"]) == ("ok", '"account_at_address";q=2;w=60')
         assert await edge.codes(3, account="user0@example.com", peer="10.0.0.1") == ["ok", REFUSED, REFUSED]
         code, headers, _ = await edge.ask(None, peer="10.0.0.1")
         assert (code, headers) == ("ok", {})
@@ -211,12 +218,12 @@ async def test_unknown_addresses_share_nothing(open_edge: OpenEdge) -> None:
 
 async def test_replaced_while_running(open_edge: OpenEdge) -> None:
     """Other limits hold from the next request on; what cannot be read changes nothing."""
-    async with open_edge(f"{PATH} account=1/60") as edge:
+    async with open_edge(f"{PATH} account_at_address=1/60") as edge:
         assert await edge.codes(2) == ["ok", REFUSED]
         with pytest.raises(ValueError, match="whole number"):
-            edge.limits.replace(f"{PATH} account=many/60")
+            edge.limits.replace(f"{PATH} account_at_address=many/60")
         assert await edge.codes(1) == [REFUSED]
-        edge.limits.replace(f"{PATH} account=3/60 block=0")
+        edge.limits.replace(f"{PATH} account_at_address=3/60 block=0")
         assert await edge.codes(4) == ["ok"] * 3 + [REFUSED]
         edge.limits.replace("off")
         assert await edge.codes(9) == ["ok"] * 9
@@ -237,8 +244,8 @@ async def test_redis_goes_away(open_edge: OpenEdge, proxy: TcpProxy, how: str) -
             proxy.cut()
         async with asyncio.timeout(20):
             _, headers, _ = await edge.ask()
-            assert headers["RateLimit-Policy"] == '"account";q=3;w=60, "address";q=50;w=60'
-            assert headers["RateLimit"] == '"account";r=2;t=60, "address";r=49;t=60'
+            assert headers["RateLimit-Policy"] == '"account_at_address";q=3;w=60, "address";q=50;w=60'
+            assert headers["RateLimit"] == '"account_at_address";r=2;t=60, "address";r=49;t=60'
             assert await edge.codes(4) == ["ok", "ok", REFUSED, REFUSED]
             _, _, error = await edge.ask(path=CODES)
             assert error.code == AWAY

@@ -15,9 +15,9 @@ def test_defaults(text: str) -> None:
     """Without a word the defaults hold: the seeds' 5 sign-ins, 3 confirmations and 5 refreshes a minute."""
     rules = parse(text)
     assert rules == DEFAULTS
-    seeds = {SIGN_IN: 5, "/api/v2/2fa/confirm": 3, "/api/v2/refresh": 5}
-    assert {path: rules[path].account for path in seeds} == {path: Quota(n, 60) for path, n in seeds.items()}
-    assert {rules[path].block for path in seeds} == {600}
+    assert rules[SIGN_IN].account_at_address == rules["/api/v2/refresh"].account_at_address == Quota(5, 60)
+    assert rules["/api/v2/2fa/confirm"].account == Quota(3, 60)
+    assert {rules[path].block for path in (SIGN_IN, "/api/v2/refresh", "/api/v2/2fa/confirm")} == {600}
 
 
 def test_every_code_is_refused_uncounted() -> None:
@@ -40,13 +40,19 @@ def test_off() -> None:
 @pytest.mark.parametrize(
     ("words", "rule"),
     [
-        ("account=7/30 address=50/60 block=900 away=pass", Rule(Quota(7, 30), Quota(50, 60), 900, "pass")),
-        ("account=7/30", Rule(Quota(7, 30), Quota(100, 60), 600, "bucket")),
-        ("block=0", Rule(Quota(5, 60), Quota(100, 60), 0, "bucket")),
-        ("block=60 away=refuse", Rule(Quota(5, 60), Quota(100, 60), 60, "refuse")),
-        ("account=off", Rule(None, Quota(100, 60), 600, "bucket")),
-        ("address=off", Rule(Quota(5, 60), None, 600, "bucket")),
-        ("account=10000/86400 block=86400", Rule(Quota(10_000, 86_400), Quota(100, 60), 86_400, "bucket")),
+        (
+            "account=7/30 account_at_address=6/30 address=50/60 block=900 away=pass",
+            Rule(Quota(7, 30), Quota(6, 30), Quota(50, 60), 900, "pass"),
+        ),
+        ("account=7/30", Rule(Quota(7, 30), Quota(5, 60), Quota(100, 60), 600, "bucket")),
+        ("block=0", Rule(None, Quota(5, 60), Quota(100, 60), 0, "bucket")),
+        ("block=60 away=refuse", Rule(None, Quota(5, 60), Quota(100, 60), 60, "refuse")),
+        ("account_at_address=off", Rule(None, None, Quota(100, 60), 600, "bucket")),
+        ("address=off", Rule(None, Quota(5, 60), None, 600, "bucket")),
+        (
+            "account_at_address=10000/86400 block=86400",
+            Rule(None, Quota(10_000, 86_400), Quota(100, 60), 86_400, "bucket"),
+        ),
         ("off", Rule()),
     ],
 )
