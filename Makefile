@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FOLDERS := cli gateway services shared deploy tests
 WORKERS ?= auto
+CASES ?= 100000
 # The developer's own settings win over those of the last `make run`.
 ENVIRONMENT := if [ -z "$$DRAGOMAN_POSTGRES_URL" ] && [ -f .run/env ]; then . ./.run/env; fi;
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
@@ -45,6 +46,15 @@ bench-rotation: bootstrap ## Check that no valid token is refused while signing 
 .PHONY: bench-introspection
 bench-introspection: bootstrap ## Measure introspection, by token and from memory
 	@.venv/bin/python -m tests.bench.introspection
+
+.PHONY: bench-timing
+bench-timing: bootstrap ## Measure whether the time of an answer tells who has an account
+	@.venv/bin/python -m tests.bench.timing
+
+.PHONY: fuzz
+fuzz: bootstrap ## Try CASES=100000 requests and turns of sessions that nobody thought of
+	@mkdir -p .run; .venv/bin/python -m pytest tests/fuzz --cases $(CASES) --capture=no --quiet --no-header > .run/fuzz.log 2>&1; \
+	status=$$?; sed -n '/ cases in /,$$p' .run/fuzz.log; exit $$status
 
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom
