@@ -257,7 +257,9 @@ async def test_redis_goes_away(open_other: OpenPlatform, servers: Servers) -> No
     async with TcpProxy(parts.hostname or "", parts.port or 6379) as proxy:
         netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
         behind = urlunsplit(parts._replace(netloc=netloc))
-        async with open_other(gateway_limits="/api/v2/signin account_at_address=4/60", gateway_redis_url=behind) as running:
+        async with open_other(
+            gateway_limits="/api/v2/signin account_at_address=4/60", gateway_redis_url=behind
+        ) as running:
             challenged = await sign_in(running, BACKOFFICE, "otto@example.com", "Otto-Pass-1234", None)
             token = challenged.json()["2faDetails"]["token"]
             proxy.refusing = True

@@ -46,14 +46,14 @@ async def test_limits_are_followed(open_other: OpenPlatform) -> None:
     """New limits are followed, unreadable ones change nothing, and without any the gateway's own hold again."""
     async with open_other() as platform:
         assert await policy(platform, "one@example.com") == (401, "")
-        await change(platform, f"{PATH} account=2/60 address=off block=60")
+        await change(platform, f"{PATH} account=2/60 account_at_address=off address=off block=60")
         await until(platform, '"account";q=2;w=60')
         statuses = [(await policy(platform, "two@example.com"))[0] for _ in range(3)]
         assert statuses == [401, 401, 429]
         await change(platform, "no limits at all")
         await unreadable(platform)
         assert await policy(platform, "three@example.com") == (401, '"account";q=2;w=60')
-        await change(platform, f"{PATH} account=3/60 address=off block=60")
+        await change(platform, f"{PATH} account=3/60 account_at_address=off address=off block=60")
         await until(platform, '"account";q=3;w=60')
         await change(platform, None)
         await until(platform, "")

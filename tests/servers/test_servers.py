@@ -39,7 +39,10 @@ class Private(NamedTuple):
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
     """One durable server of each kind; stopping them has to leave no process."""
     home = tmp_path_factory.mktemp("private")
-    rabbitmq = RabbitServer(home / "rabbitmq", definitions=definitions({"token": "a-token-password"}, ["/", "second"]))
+    # The queue is there from the first start: a broker that is killed forgets what was declared a moment ago.
+    queue = {"name": "kept", "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}
+    document = definitions({"token": "a-token-password"}, ["/", "second"]) | {"queues": [queue]}
+    rabbitmq = RabbitServer(home / "rabbitmq", definitions=document)
     servers = Private(PostgresServer(home / "postgresql"), RedisServer(home / "redis"), rabbitmq)
     for server in reversed(servers):
         server.launch()
@@ -89,9 +92,8 @@ async def test_killed_servers_come_back_on_the_same_address_with_their_data(priv
         await redis.set("kept", "yes")
     async with await aio_pika.connect(private.rabbitmq.url) as connection:
         channel = await connection.channel()
-        queue = await channel.declare_queue("kept", durable=True)
         message = aio_pika.Message(b"yes", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(message, queue.name)
+        await channel.default_exchange.publish(message, "kept", mandatory=True)
 
     for server in private:
         server.kill()

@@ -115,7 +115,10 @@ async def test_what_is_told(open_edge: OpenEdge, with_redis: bool) -> None:
     async with open_edge(f"{PATH} account_at_address=2/60 address=9/120 block=600", with_redis=with_redis) as edge:
         policy = '"account_at_address";q=2;w=60, "address";q=9;w=120'
         _, headers, _ = await edge.ask()
-        assert headers == {"RateLimit-Policy": policy, "RateLimit": '"account_at_address";r=1;t=60, "address";r=8;t=120'}
+        assert headers == {
+            "RateLimit-Policy": policy,
+            "RateLimit": '"account_at_address";r=1;t=60, "address";r=8;t=120',
+        }
         edge.clock.advance(10.5)
         _, headers, _ = await edge.ask()
         assert headers["RateLimit"] == '"account_at_address";r=0;t=50, "address";r=7;t=110'

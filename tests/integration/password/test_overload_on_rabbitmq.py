@@ -32,7 +32,7 @@ async def test_overload_is_told_by_the_service(postgres_url: str, rabbitmq_url: 
         "DRAGOMAN_RABBITMQ_URL": broker_url(rabbitmq_url, "password"),
         "DRAGOMAN_PASSWORD_WORKERS": "1",
         "DRAGOMAN_PASSWORD_QUEUE": "4",
-        "DRAGOMAN_PASSWORD_MEMORY_KIB": "131072",
+        "DRAGOMAN_PASSWORD_MEMORY_KIB": "65536",
     }
     caller = IdentitySettings.load({"DRAGOMAN_RABBITMQ_URL": broker_url(rabbitmq_url, "identity")})
     identity = Kit(Telemetry("identity")).bus(caller)
