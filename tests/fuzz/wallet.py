@@ -50,7 +50,8 @@ async def fill(platform: Platform, number: int) -> Wallet:
     session = (await ENTERPRISE.sign_in(platform, forced, PASSWORD)).json()["session"]
     assert (await DIRECTUS.sign_in(platform, totp, PASSWORD)).status == 401
     _, own = await platform.token("client_credentials")
-    _, follower = await platform.token("client_credentials", client_id="follower", client_secret="follower-secret")
+    proof = {"client_id": "follower", "client_secret": "follower-secret", "scope": "revocations:read"}
+    _, follower = await platform.token("client_credentials", **proof)
     code = await platform.code_for(mailed)
     names, passwords = [plain, forced, totp], [PASSWORD]
     fields = {
