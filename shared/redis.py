@@ -1,7 +1,8 @@
 """Redis: a client whose every wait is short, with its faults told as `unavailable`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -12,6 +13,9 @@ from shared.errors import unavailable
 
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
+_SLOW_SECONDS = 0.1
+_PAUSE_SECONDS = 1.0
+_FAULTS = (RedisError, OSError, TimeoutError)
 
 
 @asynccontextmanager
@@ -39,12 +43,41 @@ async def open_redis(
         await pool.aclose()
 
 
+class Pause:
+    """Spares those who can do without Redis from waiting for one that hangs, once for each question of each request.
+
+    After a fault that took long it is not asked for a second; then one asks, and the others go on doing without until
+    that one was answered. A fault that comes at once costs nobody anything, and is no reason to pause.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Ask Redis while inside. Raises `unavailable` instead during a pause."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if started < self._until:
+            raise unavailable("redis did not answer a moment ago")
+        if self._until:
+            self._until = started + _PAUSE_SECONDS
+        try:
+            yield
+        except _FAULTS:
+            if loop.time() - started > _SLOW_SECONDS:
+                self._until = loop.time() + _PAUSE_SECONDS
+            raise
+        self._until = 0.0
+
+
 @asynccontextmanager
-async def faults_told() -> AsyncIterator[None]:
-    """Turn whatever is Redis's fault into `unavailable`."""
+async def faults_told(pause: Pause | None = None) -> AsyncIterator[None]:
+    """Turn whatever is Redis's fault into `unavailable`, at once during a `pause`."""
     try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
+        with pause.watching() if pause is not None else nullcontext():
+            yield
+    except _FAULTS as error:
         raise unavailable(f"redis is unavailable: {type(error).__name__}") from None
 
 

@@ -51,8 +51,11 @@ from shared.contracts.identity import (
 )
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
-from shared.redis import check, open_redis
+from shared.redis import Pause, check, open_redis
 from shared.settings import decode_key
+
+_REDIS_SECONDS = 0.5
+"""Twice this, for a second try, is what a sign-in may lose to a Redis that hangs, of the five seconds that it has."""
 
 
 @asynccontextmanager
@@ -61,7 +64,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
     url = settings.postgres_url.get_secret_value()
     async with (
         Database(url, name="identity", max_size=settings.pool_size) as database,
-        open_redis(settings.redis_url.get_secret_value()) as redis,
+        open_redis(settings.redis_url.get_secret_value(), answer_seconds=_REDIS_SECONDS) as redis,
     ):
         clock, entropy, prefix = kit.clock, kit.entropy, settings.redis_prefix
         secret_key = decode_key(settings.secret_key)
@@ -127,9 +130,10 @@ def _policy(settings: IdentitySettings) -> FailurePolicy:
 
 def _attempts(settings: IdentitySettings, redis: Redis, names: Names, kit: Kit) -> Attempts:
     policy, prefix = _policy(settings), settings.redis_prefix
-    failures = FailureRepository(redis, prefix, policy)
+    pause = Pause()
+    failures = FailureRepository(redis, prefix, policy, pause)
     life = timedelta(days=settings.known_source_days)
-    sources = KnownSources(redis, prefix, life, settings.known_sources)
+    sources = KnownSources(redis, prefix, life, settings.known_sources, pause)
     # Stricter, since each replica counts for itself while Redis is away.
     local = LocalFailures(replace(policy, allowed=policy.allowed // 2))
     metrics = IdentityMetrics(kit.telemetry.registry)

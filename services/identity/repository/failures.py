@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from redis.asyncio import Redis
 
 from services.identity.domain.failures import FailurePolicy
-from shared.redis import faults_told
+from shared.redis import Pause, faults_told
 
 _PATIENCE = timedelta(seconds=10)
 """How long an attempt may be under way; one whose verdict never comes counts as failed."""
@@ -60,8 +60,10 @@ class FailureRepository:
     A `counter` is the blinded name of what is counted for: an account, or a source that an account knows.
     """
 
-    def __init__(self, redis: Redis, prefix: str, policy: FailurePolicy) -> None:
+    def __init__(self, redis: Redis, prefix: str, policy: FailurePolicy, pause: Pause) -> None:
+        """`pause` is shared by all who can do without this Redis."""
         self._redis = redis
+        self._pause = pause
         self._prefix = prefix
         self._policy = policy
         self._begin = redis.register_script(_BEGIN)
@@ -74,7 +76,7 @@ class FailureRepository:
         policy = self._policy
         durations = (policy.longest_delay, policy.forget_after, policy.delay(policy.allowed))
         longest, forget_after, first = (_in_milliseconds(duration) for duration in durations)
-        async with faults_told():
+        async with faults_told(self._pause):
             wait, undecided = await self._begin(
                 keys=self._keys(counter),
                 args=[
@@ -92,19 +94,19 @@ class FailureRepository:
 
     async def keep(self, counter: str, attempt: str) -> None:
         """An attempt has failed. Raises `unavailable`; it then counts as failed all the same."""
-        async with faults_told():
+        async with faults_told(self._pause):
             await self._redis.zrem(self._keys(counter)[1], attempt)
 
     async def give_back(self, counter: str, attempt: str) -> None:
         """Take one attempt out of the count. Raises `unavailable`."""
-        async with faults_told(), self._redis.pipeline(transaction=True) as pipe:
+        async with faults_told(self._pause), self._redis.pipeline(transaction=True) as pipe:
             for key in self._keys(counter):
                 pipe.zrem(key, attempt)
             await pipe.execute()
 
     async def forget(self, *counters: str) -> None:
         """Begin anew. Raises `unavailable`."""
-        async with faults_told(), self._redis.pipeline(transaction=False) as pipe:
+        async with faults_told(self._pause), self._redis.pipeline(transaction=False) as pipe:
             for counter in counters:
                 pipe.delete(*self._keys(counter))
             await pipe.execute()

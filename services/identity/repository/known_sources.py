@@ -5,7 +5,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from shared.redis import faults_told
+from shared.redis import Pause, faults_told
 
 
 class KnownSources:
@@ -15,15 +15,17 @@ class KnownSources:
     Times come from the caller, never from the server.
     """
 
-    def __init__(self, redis: Redis, prefix: str, life: timedelta, most: int) -> None:
+    def __init__(self, redis: Redis, prefix: str, life: timedelta, most: int, pause: Pause) -> None:
+        """`pause` is shared by all who can do without this Redis."""
         self._redis = redis
+        self._pause = pause
         self._prefix = prefix
         self._life = life
         self._most = most
 
     async def knows(self, account: str, source: str, now: datetime) -> bool:
         """Whether the account was signed in to from there. Asks alike for every account. Raises `unavailable`."""
-        async with faults_told():
+        async with faults_told(self._pause):
             signed_in_at = await self._redis.zscore(self._key(account), source)
         return signed_in_at is not None and signed_in_at > _milliseconds(now - self._life)
 
@@ -32,7 +34,7 @@ class KnownSources:
         if not self._life:
             return
         key = self._key(account)
-        async with faults_told(), self._redis.pipeline(transaction=True) as pipe:
+        async with faults_told(self._pause), self._redis.pipeline(transaction=True) as pipe:
             pipe.zadd(key, {source: _milliseconds(now)}, gt=True)
             pipe.zremrangebyrank(key, 0, -self._most - 1)
             pipe.pexpire(key, self._life)
@@ -40,7 +42,7 @@ class KnownSources:
 
     async def all(self, account: str) -> list[str]:
         """The names of them all. Raises `unavailable`."""
-        async with faults_told():
+        async with faults_told(self._pause):
             names = cast("list[bytes]", await self._redis.zrange(self._key(account), 0, -1))
         return [name.decode() for name in names]
 

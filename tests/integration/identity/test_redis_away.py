@@ -1,5 +1,6 @@
 """What goes on while Redis is away, and what is refused."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tests.integration.identity.conftest import (
     outcome,
 )
 from tests.support.proxy import TcpProxy
+from tests.support.waiting import eventually
 
 STRICTER = 5
 
@@ -135,14 +137,29 @@ async def test_readiness(platform: Platform, proxy: TcpProxy) -> None:
 
 
 async def test_redis_that_does_not_answer(platform: Platform, proxy: TcpProxy) -> None:
-    """A Redis that hangs is given up soon enough to answer in time."""
+    """A Redis that hangs is given up soon enough to answer in time, and not waited for again by each request."""
+    loop, home = asyncio.get_running_loop(), "192.0.2.1/32"
     async with platform.running() as identity:
         await identity.create()
-        assert await outcome(identity.authenticate(EMAIL)) == "ok"
+        assert await outcome(identity.authenticate(EMAIL, source=home)) == "ok"
         proxy.freeze()
-        assert await outcome(identity.authenticate(EMAIL)) == "ok"
-        assert await outcome(identity.authenticate(EMAIL, "wrong")) == "wrong_password"
+        took = []
+        for secret, expected in ((PASSWORD, "ok"), ("wrong", "wrong_password"), (PASSWORD, "ok")):
+            started = loop.time()
+            assert await outcome(identity.authenticate(EMAIL, secret, source=home)) == expected
+            took.append(loop.time() - started)
+        assert took[0] < 2.5
+        assert took[1] + took[2] < 2.5, "each of them waited for Redis"
         proxy.thaw()
+
+        async def is_shared_again() -> bool | None:
+            await outcome(identity.authenticate(EMAIL, source=home))
+            labels = {"outcome": "admitted", "source": "known"}
+            return (
+                identity.kit.telemetry.registry.get_sample_value("dragoman_identity_attempts_total", labels)
+            ) or None
+
+        assert await eventually(is_shared_again, 10.0, "attempts are counted in Redis again")
 
 
 async def test_redis_that_goes_away_in_the_middle(platform: Platform, proxy: TcpProxy) -> None:
