@@ -63,8 +63,10 @@ class Rule:
 
 
 _MANY = Quota(100, 60)
-_SIGN_IN = Rule(address=_MANY, block=600)
-_REFRESH = Rule(address=Quota(600, 60))
+# An office, or a server that speaks for many, is one address; each account's failures are counted behind the gateway.
+_SIGN_IN = Rule(address=Quota(600, 60), block=60)
+_SERVED = Quota(6000, 60)
+_REFRESH = Rule(address=_SERVED)
 _SENDING = Rule(account=Quota(5, 600), address=Quota(100, 600), block=600)
 _FEW = Quota(5, 60)
 _CODE = Rule(address=_MANY, away="refuse")
@@ -73,8 +75,7 @@ DEFAULTS: Mapping[str, Rule] = {
     "/api/v2/signin": Rule(account_at_address=_FEW, address=_MANY, block=600),
     "/api/v2/2fa/confirm": Rule(account=Quota(3, 60), address=_MANY, block=600, away="refuse"),
     "/api/v2/refresh": Rule(account_at_address=_FEW, address=_MANY, block=600),
-    # A client's server speaks for many users; the failures of each account are counted behind it.
-    "/oauth/v2/token": Rule(address=Quota(600, 60), block=60),
+    "/oauth/v2/token": Rule(address=_SERVED, block=60),
     "/otp/send": Rule(account=Quota(5, 600), address=Quota(600, 60), block=600),
     "/v1/login": _SIGN_IN,
     "/v1/new-password-required": _SIGN_IN,
