@@ -11,6 +11,7 @@ PACKAGES = {
     "postgresql": ["postgresql"],
     "redis": ["redis-server"],
     "rabbitmq": ["rabbitmq-server"],
+    "wrk": ["wrk"],
 }
 
 # policy-rc.d answers 101 ("not allowed") whenever a package wants to start its unit; what was there comes back.

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from aiohttp import ClientSession, TCPConnector
 
 from deploy.servers.places import remove
-from tests.bench.revocation import running_platform
+from tests.bench.running import running_platform
 from tests.support.platform import Platform
 from tests.support.token_api import CLIENT, TokenApi
 

@@ -12,8 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,49 +22,14 @@ from aiohttp import ClientSession
 from dragoman_verifier import Revocations, Verifier
 
 from deploy.running.components import program
-from deploy.running.database import create_database, in_database
-from deploy.running.environment import BROKER_USERS
-from deploy.servers import PostgresServer, RabbitServer, RedisServer
 from deploy.servers.places import remove
-from shared.bus.permissions import definitions
+from tests.bench.running import running_platform
 from tests.support.platform import ISSUER, ROOT, Platform
 from tests.support.token_api import CLIENT, TokenApi
-from tests.support.urls import ServerUrls
 from tests.support.verifier_process import VerifierProcess
 
-PASSWORD = "for-benchmarks-only"
 VERIFIERS = 3
 TARGET_MS = 50.0
-
-
-@asynccontextmanager
-async def running_platform(
-    home: Path, replicas: int = 1, settings: dict[str, str] | None = None
-) -> AsyncIterator[Platform]:
-    """The whole platform with the demo data, on servers that nobody else uses and that keep what they confirm."""
-    users = definitions(dict.fromkeys(BROKER_USERS, PASSWORD), ["/"])
-    servers = (
-        PostgresServer(home / "postgresql"),
-        RedisServer(home / "redis"),
-        RabbitServer(home / "rabbitmq", definitions=users),
-    )
-    with ExitStack() as stack:
-        for server in servers:
-            stack.callback(server.stop)
-            server.launch()
-        for server in servers:
-            server.wait_until_ready()
-        postgres, redis, rabbitmq = (server.url for server in servers)
-        urls = ServerUrls(in_database(postgres, "dragoman"), redis, rabbitmq)
-        await asyncio.to_thread(create_database, urls.postgres)
-        platform = Platform(home / "platform", urls, corner="dragoman_bench", password=PASSWORD)
-        stack.callback(platform.close)
-        await platform.migrate()
-        platform.environment.update(settings or {})
-        await platform.bring(replicas)
-        await platform.load_demo()
-        yield platform
-        platform.end()
 
 
 async def follower_secret(platform: Platform) -> str:

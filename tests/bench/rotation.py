@@ -22,7 +22,7 @@ from cli.operator import operator_bus
 from deploy.servers.places import remove
 from shared import context
 from shared.contracts.token import RotateSigningKey
-from tests.bench.revocation import running_platform
+from tests.bench.running import running_platform
 from tests.support.platform import ISSUER, Platform
 from tests.support.token_api import TokenApi
 

@@ -28,7 +28,7 @@ from deploy.servers.places import remove
 from shared import context
 from shared.contracts.identity import CreateUser
 from shared.telemetry import configure_logging
-from tests.bench.revocation import running_platform
+from tests.bench.running import running_platform
 from tests.dialects.doors import DOORS, Door
 from tests.support.platform import Platform
 
