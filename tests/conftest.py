@@ -165,6 +165,7 @@ async def clear_vhost(url: str) -> None:
         for service in permissions.SERVICES:
             for queue in (
                 topology.calls_queue(service),
+                topology.groups_queue(service),
                 topology.events_queue(service),
                 topology.dead_queue(service),
                 *(topology.retry_queue(service, delay) for delay in (*topology.RETRY_SECONDS, 0.05)),

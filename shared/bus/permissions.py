@@ -29,7 +29,7 @@ def permissions(component: str) -> dict[str, str]:
     called = topology.owners_called_by(component)
     heard = [topology.events_exchange(owner) for owner in topology.owners_heard_by(component)]
     own = [component, topology.events_exchange(component)] if component in SERVICES else []
-    queues = [topology.calls_queue(component)] if component in SERVICES else []
+    queues = [topology.calls_queue(component), topology.groups_queue(component)] if component in SERVICES else []
     own_events = rf"{re.escape(topology.events_queue(component))}(\..+)?"
     return {
         "configure": _any_of(own + called + heard + queues, own_events if heard else None),
@@ -43,7 +43,13 @@ def topic_permissions(component: str) -> list[dict[str, str]]:
     rules = [
         {
             "exchange": owner,
-            "write": _any_of([*topology.subjects_called_by(component, owner), topology.probe_key(owner)]),
+            "write": _any_of(
+                [
+                    *topology.subjects_called_by(component, owner),
+                    topology.group_key(owner, component),
+                    topology.probe_key(owner),
+                ]
+            ),
             "read": "^$",
         }
         for owner in topology.owners_called_by(component)

@@ -11,8 +11,9 @@ from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
 from shared.bus.messages import Call
-from shared.bus.rabbit_calls import CallClient, CallServer
+from shared.bus.rabbit_client import CallClient
 from shared.bus.rabbit_events import EventPublisher, EventSubscriber
+from shared.bus.rabbit_server import CallServer
 from shared.bus.topology import RetryPolicy
 from shared.clock import Clock
 from shared.errors import unavailable
@@ -45,12 +46,12 @@ class RabbitBus(Bus):
         retry: RetryPolicy | None = None,
         max_pending: int = MAX_PENDING,
     ) -> None:
-        """`prefetch` calls are worked on at once; leaving waits `drain_seconds` at most for them."""
+        """`prefetch` messages are worked on at once, each a call or a group; leaving waits `drain_seconds` at most."""
         super().__init__(component, telemetry, clock, max_pending=max_pending)
         self._url = url
         self._drain_seconds = drain_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._client = CallClient(component, self._lose)
+        self._client = CallClient(component, telemetry, self._lose)
         self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
         self._publisher = EventPublisher(component, telemetry)
         self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy(), self._lose)
@@ -92,10 +93,7 @@ class RabbitBus(Bus):
             raise unavailable(f"event {frame.subject} was not confirmed: {fault!r}") from None
 
     async def _request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame:
-        try:
-            return await self._client.request(kind, frame)
-        except BROKER_FAULTS as fault:
-            raise unavailable(f"{kind.subject} could not be sent: {fault!r}") from None
+        return await self._client.request(kind, frame)
 
     def _lose(self) -> None:
         self._lost.set()

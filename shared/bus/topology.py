@@ -30,6 +30,19 @@ def calls_queue(component: str) -> str:
     return f"rpc.{component}"
 
 
+def groups_queue(component: str) -> str:
+    """Where calls to `component` wait that travel in groups.
+
+    A queue of its own, so that a replica of a version that knows no groups is given none.
+    """
+    return f"rpc.{component}.groups"
+
+
+def group_key(component: str, caller: str) -> str:
+    """The routing key of the groups that `caller` sends to `component`: the broker lets nobody else use it."""
+    return f"{component}.group.{caller}"
+
+
 def probe_key(component: str) -> str:
     """The routing key by which a caller asks whether anybody serves `component`."""
     return f"{component}.probe"

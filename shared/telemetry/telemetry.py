@@ -55,6 +55,13 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.group_size = Histogram(
+            "dragoman_bus_group_size",
+            "Calls that travelled in one message.",
+            ["owner"],
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
         self.handled = Counter(
             "dragoman_bus_handled", "Calls answered, by outcome.", ["subject", "code"], registry=registry
         )

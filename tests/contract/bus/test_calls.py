@@ -212,7 +212,8 @@ async def test_two_replicas_share_the_work(transport: Transport) -> None:
     await transport.start("otp", {IssueCode: one.issue})
     await transport.start("otp", {IssueCode: other.issue})
     identity = await transport.start("identity")
-    await asyncio.gather(*(identity.call(ISSUE) for _ in range(10)))
+    for _ in range(10):  # one after the other, since calls of one moment may travel to one replica together
+        await identity.call(ISSUE)
     assert one.count > 0
     assert other.count > 0
     assert one.count + other.count == 10

@@ -9,7 +9,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from shared.bus import permissions, topology
 from shared.bus.messages import CALLS, Call
-from shared.bus.rabbit_calls import REPLY_TO
+from shared.bus.rabbit_client import REPLY_TO
 from shared.contracts.otp import CodeIssued, IssueCode
 from shared.errors import Error, ErrorCode
 from tests.conftest import broker_url
@@ -58,18 +58,38 @@ async def test_no_component_reads_the_queues_of_another(rabbit: Rabbit) -> None:
     async with await aio_pika.connect(rabbit.url) as admin:
         channel = await admin.channel()
         for owner in permissions.SERVICES:
-            await channel.declare_queue(topology.calls_queue(owner), auto_delete=True)
+            for name in (topology.calls_queue(owner), topology.groups_queue(owner)):
+                await channel.declare_queue(name, auto_delete=True)
             await channel.declare_queue(topology.dead_queue(owner), durable=True, arguments={"x-queue-type": "quorum"})
         for component in permissions.COMPONENTS:
             async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
                 for owner in permissions.SERVICES:
                     if owner == component:
                         continue
-                    for name in (topology.calls_queue(owner), topology.dead_queue(owner)):
+                    of_owner = (topology.calls_queue, topology.groups_queue, topology.dead_queue)
+                    for name in (name_of(owner) for name_of in of_owner):
                         own = await connection.channel()
                         queue = await own.get_queue(name, ensure=False)
                         with pytest.raises(ChannelAccessRefused):
                             await queue.get(fail=False, timeout=2)
+
+
+async def test_no_component_sends_groups_in_the_name_of_another(rabbit: Rabbit) -> None:
+    """Who sent a group, and so what may be asked in it, is what the broker has checked."""
+    await rabbit.start("otp", {IssueCode: _refuse})
+    await rabbit.start("token", {})
+    for component, owner, name in (
+        ("gateway", "identity", "token"),
+        ("token", "identity", "gateway"),
+        ("identity", "otp", "otp"),
+        ("gateway", "otp", "gateway"),
+        ("gateway", "otp", "identity"),
+    ):
+        async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
+            channel = await connection.channel()
+            exchange = await channel.get_exchange(owner, ensure=False)
+            with pytest.raises(ChannelAccessRefused):
+                await exchange.publish(aio_pika.Message(b"[]\n"), topology.group_key(owner, name), timeout=2)
 
 
 @pytest.mark.parametrize("component", ["gateway", "operator", "token"])
@@ -113,7 +133,7 @@ async def test_a_call_published_past_its_exchange_is_refused(rabbit: Rabbit) -> 
 async def test_permissions_leave_no_room_for_other_names(rabbit: Rabbit) -> None:
     """A component declares nothing but its own."""
     async with await aio_pika.connect(broker_url(rabbit.url, "gateway")) as connection:
-        for name in ("rpc.token", "rpc.gateway", "anything"):
+        for name in ("rpc.token", "rpc.token.groups", "rpc.gateway", "anything"):
             channel = await connection.channel()
             with pytest.raises(AMQPError):
                 await channel.declare_queue(name, auto_delete=True)

@@ -1,0 +1,228 @@
+"""Calls over RabbitMQ, the asking half.
+
+A request goes to the exchange of its service, mandatory and transient, with the caller's remaining time as its TTL;
+the reply comes back by direct reply-to on the channel that sent the request.
+
+Calls to the same service that are made in one turn of the event loop travel in one message, the replies that are ready
+together as well: a message costs more Python than an HTTP request, a share in one much less (docs/performance.md).
+CPU-heavy calls travel alone, so that they spread over replicas.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from aio_pika import DeliveryMode, ExchangeType, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika.exceptions import PublishError
+
+from shared.bus import groups, topology
+from shared.bus.faults import BROKER_FAULTS
+from shared.bus.frames import ReplyFrame, RequestFrame
+from shared.bus.messages import Call
+from shared.bus.turns import Turns
+from shared.errors import Error, ErrorCode, unavailable
+from shared.telemetry import Telemetry
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+PROBE_SECONDS = 0.25
+"""A call that waits longer makes its caller ask the broker whether anybody still serves it."""
+
+_CONFIRM_SECONDS = 5.0
+
+_ALONE_SECONDS = 1.0
+"""How long no group is offered to a service none of whose replicas took one."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    id: str
+    kind: type[Call[Any]]
+    frame: RequestFrame
+    future: asyncio.Future[ReplyFrame]
+    since: float
+    probe_key: str
+    held: bool = False
+
+    def fail(self, error: Error) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def expire(self) -> None:
+        owner, subject = self.kind.owner, self.kind.subject
+        message = f"{owner} did not answer {subject} within {self.frame.budget:.2f} s"
+        self.fail(Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0))
+
+
+class CallClient:
+    """Sends requests and hands each reply to whoever waits for it."""
+
+    def __init__(self, component: str, telemetry: Telemetry, lose: Callable[[], None]) -> None:
+        self._component = component
+        self._group_size = telemetry.group_size
+        self._lose = lose
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._ids = count()
+        self._turns: Turns[str, _Pending] = Turns(self._send_together)
+        self._alone_until: dict[str, float] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._prober: asyncio.Task[None] | None = None
+
+    async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
+        """Declare what is needed to call; a component that calls nobody needs nothing."""
+        owners = topology.owners_called_by(self._component)
+        if not owners:
+            return None
+        # Confirmed only because aiormq tells of a returned message on a confirmed channel alone.
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        replies = await channel.get_queue(REPLY_TO, ensure=False)
+        await replies.consume(self._on_reply, no_ack=True)
+        # Declared by the callers too: publishing to an exchange that is not there yet would close the channel.
+        self._exchanges = {
+            owner: await channel.declare_exchange(owner, ExchangeType.TOPIC, durable=True) for owner in owners
+        }
+        self._prober = asyncio.create_task(self._probe())
+        return channel
+
+    def fail_all(self, reason: str) -> None:
+        """Fail every call that waits: on a new connection no answer to it can come."""
+        if self._prober is not None:
+            self._prober.cancel()
+        self._exchanges = {}
+        for pending in self._pending.values():
+            pending.fail(unavailable(reason))
+
+    async def request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame:
+        """Send and await; raises `unavailable` or `deadline_exceeded`."""
+        if kind.owner not in self._exchanges:
+            raise unavailable("not connected to the broker")
+        loop = asyncio.get_running_loop()
+        probe_key = topology.probe_key(kind.owner)
+        pending = _Pending(f"{next(self._ids):x}", kind, frame, loop.create_future(), loop.time(), probe_key)
+        self._pending[pending.id] = pending
+        # Cheaper than `asyncio.timeout`, which would cancel and catch.
+        expiry = loop.call_later(frame.budget, pending.expire)
+        try:
+            if kind.cpu_heavy:
+                self._spawn(self._send_alone(pending))
+            else:
+                self._turns.add(kind.owner, pending)
+            return await pending.future
+        finally:
+            expiry.cancel()
+            del self._pending[pending.id]
+
+    def _send_together(self, owner: str, waiting: list[_Pending]) -> None:
+        alone = asyncio.get_running_loop().time() < self._alone_until.get(owner, 0.0)
+        wanted = [pending for pending in waiting if not pending.future.done()]
+        for group in groups.portions(wanted, lambda pending: len(pending.frame.body)):
+            self._group_size.labels(owner).observe(len(group))
+            if alone or len(group) == 1:
+                for pending in group:
+                    self._spawn(self._send_alone(pending))
+            else:
+                self._spawn(self._send_group(owner, group))
+
+    def _spawn(self, sending: Any) -> None:
+        task = asyncio.create_task(sending)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send_alone(self, pending: _Pending) -> None:
+        frame = pending.frame
+        message = Message(
+            frame.body,
+            content_type="application/json",
+            type="call",
+            app_id=frame.caller,
+            correlation_id=pending.id,
+            reply_to=REPLY_TO,
+            expiration=frame.budget,
+            delivery_mode=DeliveryMode.NOT_PERSISTENT,
+            headers={
+                "request-id": frame.request_id,
+                "budget": frame.budget,
+                # A whole number: a float travels with 24 bits (pamqp), in which a time of our days is off by a minute.
+                "sent-at-ms": round(frame.sent_at * 1000),
+            },
+        )
+        owner = pending.kind.owner
+        if not await self._publish(owner, message, frame.subject, [pending]):
+            pending.fail(unavailable(f"nobody serves {owner}"))
+
+    async def _send_group(self, owner: str, group: Sequence[_Pending]) -> None:
+        key = topology.group_key(owner, self._component)
+        for pending in group:
+            pending.probe_key = key
+        message = Message(
+            groups.encode_calls([(pending.id, pending.frame) for pending in group]),
+            type="calls",
+            reply_to=REPLY_TO,
+            # The longest: whoever has less time is refused by the service, and has given up by then.
+            expiration=max(pending.frame.budget for pending in group),
+            delivery_mode=DeliveryMode.NOT_PERSISTENT,
+        )
+        if await self._publish(owner, message, key, group):
+            return
+        # Nobody has seen it: all replicas there are may be of a version that takes no groups.
+        self._alone_until[owner] = asyncio.get_running_loop().time() + _ALONE_SECONDS
+        for pending in group:
+            pending.probe_key = topology.probe_key(owner)
+            self._spawn(self._send_alone(pending))
+
+    async def _publish(self, owner: str, message: Message, key: str, senders: Sequence[_Pending]) -> bool:
+        """Whether there was a queue to put the message in; any other fault fails those whose message it is."""
+        try:
+            exchange = self._exchanges[owner]
+            await exchange.publish(message, key, mandatory=True, timeout=_CONFIRM_SECONDS)
+        except PublishError:
+            return False
+        except (*BROKER_FAULTS, KeyError) as fault:  # no exchange: disconnected meanwhile
+            for pending in senders:
+                pending.fail(unavailable(f"{pending.frame.subject} could not be sent: {fault!r}"))
+        return True
+
+    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
+        if message.type == "replies":
+            with suppress(ValueError):  # then those who wait learn it from their deadline
+                for call_id, reply in groups.decode_replies(message.body):
+                    self._hand_over(call_id, reply)
+        elif message.type == "held":
+            if pending := self._pending.get(message.correlation_id or ""):
+                pending.held = True
+        else:
+            self._hand_over(message.correlation_id or "", ReplyFrame(ok=message.type == "reply", body=message.body))
+
+    def _hand_over(self, call_id: str, reply: ReplyFrame) -> None:
+        pending = self._pending.get(call_id)
+        if pending is not None and not pending.future.done():
+            pending.future.set_result(reply)
+
+    async def _probe(self) -> None:
+        """Find out when the last replica of a service dies while calls wait for it.
+
+        Its queue is deleted soon after it and what waited there is dropped without a word, so a caller would learn it
+        only from its deadline. A mandatory message with no life time is returned when there is no queue, and never
+        waits.
+        A call that a leaving replica said it holds is left alone: it will be answered although the queue is gone.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            before = loop.time() - PROBE_SECONDS
+            overdue = [p for p in self._pending.values() if p.since < before and not p.held]
+            for owner, key in {(pending.kind.owner, pending.probe_key) for pending in overdue}:
+                probe = Message(b"", type="probe", expiration=0)
+                try:
+                    await self._exchanges[owner].publish(probe, key, mandatory=True, timeout=_CONFIRM_SECONDS)
+                except PublishError:
+                    for pending in overdue:
+                        if pending.probe_key == key:
+                            pending.fail(unavailable(f"the last replica of {owner} is gone"))
+                except BROKER_FAULTS:
+                    self._lose()
+                    return

@@ -1,0 +1,208 @@
+"""Calls over RabbitMQ, the answering half: calls that come alone are answered alone, those of a group in groups."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aio_pika import DeliveryMode, ExchangeType, Message
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractIncomingMessage,
+    HeadersType,
+)
+
+from shared.bus import groups, topology
+from shared.bus.dispatch import Dispatcher
+from shared.bus.faults import BROKER_FAULTS
+from shared.bus.frames import ReplyFrame, RequestFrame
+from shared.bus.rabbit_intake import Intake
+from shared.bus.turns import Turns
+from shared.telemetry import Telemetry
+
+_QUEUE_OUTLIVES_SECONDS = 0.3
+"""How long a queue outlives its last consumer: longer than a reconnection takes, short for those who wait."""
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """A message with several calls. It is done, and may be acknowledged, when all their replies are sent."""
+
+    unanswered: int
+    done: asyncio.Future[None]
+
+    def count_sent(self) -> None:
+        self.unanswered -= 1
+        if self.unanswered == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answered:
+    """A call of a group whose reply is ready to be sent."""
+
+    group: _Group
+    call_id: str
+    reply: ReplyFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InHand:
+    """A call that is worked on, and where its answer goes."""
+
+    reply_to: str
+    call_id: str
+
+
+class CallServer:
+    """Takes requests from the service's queues, as many messages at once as `prefetch` says, and answers each."""
+
+    def __init__(self, component: str, dispatcher: Dispatcher, telemetry: Telemetry, prefetch: int) -> None:
+        self._component = component
+        self._dispatcher = dispatcher
+        self._telemetry = telemetry
+        self._prefetch = prefetch
+        self._alone, self._grouped = Intake(), Intake()
+        self._in_hand: set[_InHand] = set()
+        self._replies: Turns[str, _Answered] = Turns(self._send_together)
+        self._sending: set[asyncio.Task[None]] = set()
+        self._leaving = False
+        self._channel: AbstractChannel | None = None
+
+    async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
+        """Declare the exchange, the queues and their bindings, and begin to answer."""
+        if not self._dispatcher.calls:
+            return None
+        channel = self._channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        exchange = await channel.declare_exchange(self._component, ExchangeType.TOPIC, durable=True)
+        alone = [*self._dispatcher.calls, topology.probe_key(self._component)]
+        grouped = [topology.group_key(self._component, "*")]
+        await self._consume(self._alone, exchange, topology.calls_queue(self._component), alone)
+        await self._consume(self._grouped, exchange, topology.groups_queue(self._component), grouped)
+        return channel
+
+    async def _consume(self, intake: Intake, exchange: AbstractExchange, name: str, keys: Sequence[str]) -> None:
+        # Gone soon after its last consumer, so that a call to a service without replicas comes back; not with it, so
+        # that the calls in hand survive when the only replica loses its connection and comes back.
+        assert self._channel is not None
+        queue = await self._channel.declare_queue(
+            name, durable=False, arguments={"x-expires": round(_QUEUE_OUTLIVES_SECONDS * 1000)}
+        )
+        for key in keys:
+            await queue.bind(exchange, key)
+        await intake.begin(queue, self._on_message)
+
+    async def drain(self) -> None:
+        """Take no more requests and finish those begun; the caller sets the deadline.
+
+        Whoever waits for one of them is told first, since the queue goes with its last consumer.
+        """
+        self._leaving = True
+        for call in list(self._in_hand):
+            await self._reply(call, "held", b"")
+        await asyncio.gather(self._alone.drain(), self._grouped.drain())
+
+    def abandon(self) -> None:
+        """Stop working on requests whose channel is gone; the broker gives them to another replica."""
+        self._alone.abandon()
+        self._grouped.abandon()
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection, once for all
+            if message.type == "probe":
+                await message.ack()
+            elif message.exchange != self._component:
+                # Who may write to the default exchange (to reply) could reach any queue by its name, past the
+                # permissions of the service's exchange.
+                self._telemetry.log.warning("call past the exchange refused", exchange=message.exchange)
+                await message.reject(requeue=False)
+            elif message.type == "calls":
+                await self._answer_group(message)
+            else:
+                await self._answer_alone(message)
+
+    async def _answer_alone(self, message: AbstractIncomingMessage) -> None:
+        frame = RequestFrame(
+            subject=message.routing_key or "",
+            body=message.body,
+            caller=message.app_id or "",
+            request_id=_text(message.headers, "request-id"),
+            budget=_number(message.headers, "budget"),
+            sent_at=_number(message.headers, "sent-at-ms") / 1000,
+            redelivered=bool(message.redelivered),
+        )
+        call = _InHand(message.reply_to or "", message.correlation_id or "")
+        reply = await self._answer(call, frame)
+        await self._reply(call, "reply" if reply.ok else "error", reply.body)
+        # Acknowledged last: should this replica die now, another one answers again or says that it won't.
+        await message.ack()
+
+    async def _answer_group(self, message: AbstractIncomingMessage) -> None:
+        # The caller is in the routing key, where the broker has checked it, and with it what may be asked.
+        caller = (message.routing_key or "").rpartition(".")[2]
+        try:
+            calls = groups.decode_calls(message.body, caller, redelivered=bool(message.redelivered))
+        except ValueError as error:
+            self._telemetry.log.warning("malformed group refused", caller=caller, reason=str(error))
+            await message.reject(requeue=False)
+            return
+        group = _Group(len(calls), asyncio.get_running_loop().create_future())
+
+        async def answer(call_id: str, frame: RequestFrame) -> None:
+            reply_to = message.reply_to or ""
+            reply = await self._answer(_InHand(reply_to, call_id), frame)
+            self._replies.add(reply_to, _Answered(group, call_id, reply))
+
+        # Each in a task of its own, so that none waits for another.
+        await asyncio.gather(*(answer(call_id, frame) for call_id, frame in calls))
+        await group.done
+        await message.ack()
+
+    async def _answer(self, call: _InHand, frame: RequestFrame) -> ReplyFrame:
+        self._in_hand.add(call)
+        try:
+            if self._leaving:  # it was on its way when the consumer was cancelled
+                await self._reply(call, "held", b"")
+            return await self._dispatcher.answer(frame)
+        finally:
+            self._in_hand.discard(call)
+
+    def _send_together(self, reply_to: str, waiting: list[_Answered]) -> None:
+        for replies in groups.portions(waiting, lambda answered: len(answered.reply.body)):
+            task = asyncio.create_task(self._send_replies(reply_to, replies))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send_replies(self, reply_to: str, replies: list[_Answered]) -> None:
+        body = groups.encode_replies([(answered.call_id, answered.reply) for answered in replies])
+        with suppress(*BROKER_FAULTS):  # then the calls are abandoned, and not acknowledged
+            await self._publish(Message(body, type="replies", delivery_mode=DeliveryMode.NOT_PERSISTENT), reply_to)
+            for answered in replies:
+                answered.group.count_sent()
+
+    async def _reply(self, call: _InHand, kind: str, body: bytes) -> None:
+        message = Message(
+            body,
+            content_type="application/json",
+            type=kind,
+            correlation_id=call.call_id,
+            delivery_mode=DeliveryMode.NOT_PERSISTENT,
+        )
+        await self._publish(message, call.reply_to)
+
+    async def _publish(self, message: Message, reply_to: str) -> None:
+        if reply_to and self._channel is not None:
+            await self._channel.default_exchange.publish(message, reply_to, mandatory=False)
+
+
+def _text(headers: HeadersType, name: str) -> str:
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(headers: HeadersType, name: str) -> float:
+    value = headers.get(name)
+    return float(value) if isinstance(value, (int, float)) else 0.0
