@@ -51,6 +51,10 @@ bench-introspection: bootstrap ## Measure introspection, by token and from memor
 bench-timing: bootstrap ## Measure whether the time of an answer tells who has an account
 	@.venv/bin/python -m tests.bench.timing
 
+.PHONY: bench-peers
+bench-peers: bootstrap ## Measure beside others' software, under the same load on the same cores
+	@.venv/bin/python -m tests.bench.peers
+
 .PHONY: fuzz
 fuzz: bootstrap ## Try CASES=100000 requests and turns of sessions that nobody thought of
 	@mkdir -p .run; .venv/bin/python -m pytest tests/fuzz --cases $(CASES) --capture=no --quiet --no-header > .run/fuzz.log 2>&1; \
