@@ -4,6 +4,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from shared.telemetry.children import Children
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -19,67 +21,87 @@ class Telemetry:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="dragoman", registry=self.registry)
         registry = self.registry
-        self.requests = Counter(
-            "dragoman_http_requests", "HTTP requests answered.", ["dialect", "path", "status"], registry=registry
+        self.requests = Children(
+            Counter(
+                "dragoman_http_requests", "HTTP requests answered.", ["dialect", "path", "status"], registry=registry
+            )
         )
-        self.request_seconds = Histogram(
-            "dragoman_http_request_seconds",
-            "Time to answer an HTTP request.",
-            ["dialect", "path"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.request_seconds = Children(
+            Histogram(
+                "dragoman_http_request_seconds",
+                "Time to answer an HTTP request.",
+                ["dialect", "path"],
+                buckets=_SECONDS,
+                registry=registry,
+            )
         )
-        self.introspections = Counter(
-            "dragoman_introspections",
-            "Introspections answered: from memory, or by token.",
-            ["source"],
-            registry=registry,
+        self.introspections = Children(
+            Counter(
+                "dragoman_introspections",
+                "Introspections answered: from memory, or by token.",
+                ["source"],
+                registry=registry,
+            )
         )
-        self.rate_limit_decisions = Counter(
-            "dragoman_rate_limit_decisions",
-            "Requests to limited paths: allowed, limited (one too many), blocked since then, or refused uncounted; and "
-            "who counted: Redis, a bucket of this process, or nobody.",
-            ["path", "outcome", "by"],
-            registry=registry,
+        self.rate_limit_decisions = Children(
+            Counter(
+                "dragoman_rate_limit_decisions",
+                "Requests to limited paths: allowed, limited (one too many), blocked since then, or refused uncounted; "
+                "and who counted: Redis, a bucket of this process, or nobody.",
+                ["path", "outcome", "by"],
+                registry=registry,
+            )
         )
         self.security_settings_stale = Gauge(
             "dragoman_security_settings_stale",
             "1 while the security settings that operators change are not heard, or cannot be read.",
             registry=registry,
         )
-        self.calls = Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
-        self.call_seconds = Histogram(
-            "dragoman_bus_call_seconds",
-            "Time from a call to its reply.",
-            ["subject"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.calls = Children(
+            Counter("dragoman_bus_calls", "Calls made, by outcome.", ["subject", "code"], registry=registry)
         )
-        self.group_size = Histogram(
-            "dragoman_bus_group_size",
-            "Calls that travelled in one message.",
-            ["owner"],
-            buckets=(1, 2, 4, 8, 16, 32),
-            registry=registry,
+        self.call_seconds = Children(
+            Histogram(
+                "dragoman_bus_call_seconds",
+                "Time from a call to its reply.",
+                ["subject"],
+                buckets=_SECONDS,
+                registry=registry,
+            )
         )
-        self.handled = Counter(
-            "dragoman_bus_handled", "Calls answered, by outcome.", ["subject", "code"], registry=registry
+        self.group_size = Children(
+            Histogram(
+                "dragoman_bus_group_size",
+                "Calls that travelled in one message.",
+                ["owner"],
+                buckets=(1, 2, 4, 8, 16, 32),
+                registry=registry,
+            )
         )
-        self.handle_seconds = Histogram(
-            "dragoman_bus_handle_seconds",
-            "Time to answer a call.",
-            ["subject"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.handled = Children(
+            Counter("dragoman_bus_handled", "Calls answered, by outcome.", ["subject", "code"], registry=registry)
         )
-        self.events_published = Counter(
-            "dragoman_bus_events_published", "Events that the broker confirmed.", ["subject"], registry=registry
+        self.handle_seconds = Children(
+            Histogram(
+                "dragoman_bus_handle_seconds",
+                "Time to answer a call.",
+                ["subject"],
+                buckets=_SECONDS,
+                registry=registry,
+            )
         )
-        self.events_handled = Counter(
-            "dragoman_bus_events_handled",
-            "Events taken in: done, retried or dead.",
-            ["subject", "outcome"],
-            registry=registry,
+        self.events_published = Children(
+            Counter(
+                "dragoman_bus_events_published", "Events that the broker confirmed.", ["subject"], registry=registry
+            )
+        )
+        self.events_handled = Children(
+            Counter(
+                "dragoman_bus_events_handled",
+                "Events taken in: done, retried or dead.",
+                ["subject", "outcome"],
+                registry=registry,
+            )
         )
         self.outbox_waiting = Gauge(
             "dragoman_outbox_waiting", "Events committed and not yet confirmed by the broker.", registry=registry

@@ -54,6 +54,16 @@ async def test_a_log_line_is_one_json_object_with_the_request_id(capsys: pytest.
     assert "hunter2" not in str(line)
 
 
+@pytest.mark.parametrize("odd", ["\ud800", 2**70, {1, 2}], ids=["a lone surrogate", "a large number", "no JSON"])
+async def test_whatever_is_logged_is_a_line(capsys: pytest.CaptureFixture[str], odd: object) -> None:
+    """What a client wrote into its path can neither stop a request at its log line nor lose the line."""
+    with production_log():
+        Telemetry("otp").log.info("odd", what=odd)
+    (line,) = lines(capsys)
+    assert line["event"] == "odd"
+    assert line["what"] in (odd, repr(odd))
+
+
 async def test_libraries_log_in_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     """A library's warning, with its traceback, is one JSON object too."""
     with production_log():
