@@ -59,10 +59,16 @@ _REVOKE_OF_USER = """
     WHERE user_id = $1 AND revoked_at IS NULL AND created_at <= $2
     RETURNING id, user_id, client_id
 """
+_PAGES = "SELECT pg_relation_size('token.sessions') / current_setting('block_size')::int AS pages"
+# Not by id: the rows are locked, so that they stay where they were found, and the index need not be asked again.
 _DELETE_EXPIRED = """
-    DELETE FROM token.sessions WHERE id IN
-        (SELECT id FROM token.sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING id
+    WITH deleted AS (
+        DELETE FROM token.sessions WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM token.sessions WHERE ctid >= $2 AND ctid < $3 AND expires_at < $1 FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+    )
+    SELECT count(*) AS deleted FROM deleted
 """
 
 
@@ -247,9 +253,20 @@ class SessionRepository:
         row = await self._database.fetchrow(_FIND_LIVE, token.session_id, token.counter, client_id, now)
         return None if row is None else _session(row)
 
-    async def delete_expired(self, before: datetime, limit: int) -> int:
-        """Delete at most `limit` sessions that expired before `before`; returns how many."""
-        return len(await self._database.fetch(_DELETE_EXPIRED, before, limit))
+    async def pages(self) -> int:
+        """How many pages PostgreSQL keeps the sessions on."""
+        row = await self._database.fetchrow(_PAGES)
+        assert row is not None
+        return int(row["pages"])
+
+    async def delete_expired(self, before: datetime, page: int, pages: int) -> int:
+        """Delete what expired before `before` on so many pages from `page` on; returns how many sessions.
+
+        One that is being changed at the moment is left alone, so that nobody waits.
+        """
+        row = await self._database.fetchrow(_DELETE_EXPIRED, before, (page, 0), (page + pages, 0))
+        assert row is not None
+        return int(row["deleted"])
 
     async def _tell(self, connection: Connection, ended: Sequence[Any], now: datetime, reason: str) -> None:
         if ended:

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from datetime import timedelta
 
 from shared.contracts.token import TokenSet
-from tests.integration.token.conftest import Platform, Token, eventually, outcome, refresh_token
+from tests.integration.token.conftest import Platform, Token, outcome, refresh_token
 
 GRACE = 10
 
@@ -166,22 +165,3 @@ async def test_another_refresh_key(platform: Platform) -> None:
     async with platform.running(refresh_key="_____________________________________________w") as token:
         assert await outcome(token.refresh(held)) == "session_unknown"
         assert await told(token) == []
-
-
-async def test_housekeeping(platform: Platform) -> None:
-    """Sessions are deleted a day after they expired, more than one batch of them too; nobody else's is touched."""
-    insert = (
-        "INSERT INTO token.sessions (id, user_id, client_id, dialect, methods, created_at, rotated_at, expires_at) "
-        "SELECT gen_random_uuid(), gen_random_uuid(), 'abc123', 'oauth2', '{}', $1, $1, $1 FROM generate_series(1, $2)"
-    )
-    now = platform.clock.now()
-    await platform.database.execute(insert, now - timedelta(days=1, seconds=1), 501)
-    await platform.database.execute(insert, now - timedelta(hours=23), 3)
-    await platform.database.execute(insert, now + timedelta(days=1), 2)
-    count = "SELECT count(*) FROM token.sessions"
-    async with platform.running() as token:
-        await token.create_client()
-        held = await token.sign_in()
-        await eventually(lambda: platform.database.fetchval(f"SELECT ({count}) <= 6"))
-        assert await platform.database.fetchval(count) == 6
-        assert await outcome(token.refresh(held)) == "ok"
