@@ -6,6 +6,7 @@ CASES ?= 100000
 ENVIRONMENT := if [ -z "$$DRAGOMAN_POSTGRES_URL" ] && [ -f .run/env ]; then . ./.run/env; fi;
 COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --python-version 3.11
+FASTAPI_USERS := tests/bench/peers/fastapi_users
 
 .PHONY: help
 help: ## Show this list
@@ -85,6 +86,7 @@ lock: bootstrap ## Make the lock files anew from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) tests/dialects/clients/node.in --output-file tests/dialects/clients/node.lock
+	$(COMPILE) $(FASTAPI_USERS)/requirements.in --output-file $(FASTAPI_USERS)/requirements.lock
 
 .PHONY: clean
 clean: ## Remove .venv and .run with all that this checkout has kept

@@ -19,12 +19,12 @@ from aiohttp import ClientSession, ClientTimeout
 
 from deploy.servers.places import remove
 from tests.bench.load import provide_wrk
-from tests.bench.peers import oauth
+from tests.bench.peers import oauth, users
 from tests.bench.peers.contest import Comparison, Options
 from tests.bench.peers.table import keep, notes, shares, table
 from tests.bench.running import LIMITS, running_platform
 
-NAMES = oauth.NAMES
+NAMES = (users.NAME, *oauth.NAMES)
 _ANSWER_SECONDS = 30.0
 
 
@@ -36,7 +36,9 @@ async def measure(options: Options) -> list[Comparison]:
             running_platform(home, settings={"DRAGOMAN_GATEWAY_LIMITS": LIMITS}) as running,
             ClientSession(timeout=ClientTimeout(_ANSWER_SECONDS)) as http,
         ):
-            return await oauth.measure(home, running, http, options)
+            # In this order: oauth ends with another signing key.
+            found = await users.measure(home, running, http, options)
+            return found + await oauth.measure(home, running, http, options)
     finally:
         remove(home)
 

@@ -12,13 +12,14 @@ from shared.settings import environment
 
 ROOT = Path(__file__).resolve().parents[3]
 _NODE_LOCK = ROOT / "tests" / "dialects" / "clients" / "node.lock"
+_VENV_PYTHON = Path("venv") / "bin" / "python"
 _SECONDS = 600.0
 _PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Where an application lies with its packages, and the program that runs it."""
+    """Where an application lies, and the program that runs it with the packages that it needs."""
 
     place: Path
     program: Path
@@ -40,6 +41,17 @@ def node_application(source: Path) -> Installed:
     for script in source.glob("*.mjs"):  # beside the packages, since that is where Node looks for them
         shutil.copy(script, place)
     return Installed(place, place / node / "bin" / "node")
+
+
+def python_application(source: Path) -> Installed:
+    """The modules in `source`, and a virtual environment with what its requirements.lock names."""
+
+    def fill(place: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(place / "venv"))
+        _run(str(place / _VENV_PYTHON), *_PIP, "-r", str(source / "requirements.lock"))
+
+    place = _filled(source.name, (source / "requirements.lock",), fill)
+    return Installed(source, place / _VENV_PYTHON)
 
 
 def _filled(name: str, locks: Sequence[Path], fill: Callable[[Path], None]) -> Path:

@@ -53,3 +53,11 @@ async def sign_with(http: ClientSession, platform: BenchPlatform, client: Client
         return True if await algorithm(http, platform.url + TOKEN_PATH, client) == wanted else None
 
     await eventually(signs, _ROTATION_SECONDS, f"tokens are signed with {wanted}")
+
+
+async def directus_token(http: ClientSession, platform: BenchPlatform, email: str, password: str) -> str:
+    """The access token of a sign-in by the dialect `directus`."""
+    async with http.post(f"{platform.url}/auth/login", json={"email": email, "password": password}) as response:
+        said = await response.json()
+        assert response.status == 200, said
+        return str(said["data"]["access_token"])
