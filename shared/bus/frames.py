@@ -1,11 +1,10 @@
 """What a transport carries: bytes and the few words around them. The broker and its twin carry the same."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFrame:
+class RequestFrame(NamedTuple):
     """A call on its way; its caller waits `budget` seconds from `sent_at` (epoch seconds by its own clock)."""
 
     subject: str
@@ -17,16 +16,14 @@ class RequestFrame:
     redelivered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFrame:
+class ReplyFrame(NamedTuple):
     """The way back: the reply's JSON, or the error's."""
 
     ok: bool
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EventFrame:
+class EventFrame(NamedTuple):
     """An event on its way. `id` is the same at every delivery; `attempt` counts from 1."""
 
     id: UUID

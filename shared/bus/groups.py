@@ -7,9 +7,10 @@ A line of JSON says what is in the group, one list for each item, and the items'
 An item's document is not looked at here, so that one that cannot be read is its own caller's trouble alone.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
+
+import orjson
 
 from shared.bus.frames import ReplyFrame, RequestFrame
 
@@ -86,13 +87,13 @@ def decode_replies(group: bytes) -> list[tuple[str, ReplyFrame]]:
 
 
 def _join(index: Sequence[Sequence[Any]], bodies: Sequence[bytes]) -> bytes:
-    return b"".join((json.dumps(index, separators=(",", ":")).encode(), b"\n", *bodies))
+    return b"".join((orjson.dumps(index), b"\n", *bodies))
 
 
 def _split(group: bytes, length_at: int) -> Iterator[tuple[list[Any], bytes]]:
     line, _, bodies = group.partition(b"\n")
     start = 0
-    for item in json.loads(line):
+    for item in orjson.loads(line):
         end = start + item[length_at]
         yield item, bodies[start:end]
         start = end

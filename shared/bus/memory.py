@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Coroutine
 from contextvars import Context
-from dataclasses import replace
 from typing import Any, Self
 
 from shared.bus.bus import MAX_PENDING, Bus
@@ -119,7 +118,7 @@ class MemoryBus(Bus):
                     await asyncio.wait([task])
                     if not task.cancelled():
                         return task.result()  # type: ignore[no-any-return]
-                    frame = replace(frame, redelivered=True)
+                    frame = frame._replace(redelivered=True)
         except TimeoutError:
             message = f"{kind.owner} did not answer {kind.subject} within {frame.budget:.2f} s"
             raise Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0) from None
@@ -149,7 +148,7 @@ class MemoryBus(Bus):
                 self._broker.dead[self.component].append((frame, repr(error)))
                 return
             pause = self._spawn(self._pauses, asyncio.sleep(delay))
-            pause.add_done_callback(lambda _: self._give_back(replace(frame, attempt=frame.attempt + 1)))
+            pause.add_done_callback(lambda _: self._give_back(frame._replace(attempt=frame.attempt + 1)))
 
     def _give_back(self, frame: EventFrame) -> None:
         self._broker.hand_over(self.component, frame)

@@ -23,9 +23,9 @@ from shared.bus import groups, topology
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.messages import Call
-from shared.bus.turns import Turns
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
+from shared.turns import Turns
 
 REPLY_TO = "amq.rabbitmq.reply-to"
 PROBE_SECONDS = 0.25

@@ -19,8 +19,8 @@ from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.rabbit_intake import Intake
-from shared.bus.turns import Turns
 from shared.telemetry import Telemetry
+from shared.turns import Turns
 
 _QUEUE_OUTLIVES_SECONDS = 0.3
 """How long a queue outlives its last consumer: longer than a reconnection takes, short for those who wait."""

@@ -67,6 +67,7 @@ class Database:
             max_inactive_connection_lifetime=self._max_age_seconds,
             command_timeout=self._command_seconds,
             timeout=self._acquire_seconds,
+            reset=_leave_as_it_is,
             target_session_attrs=SessionAttribute.read_write,
             server_settings={"application_name": f"dragoman {self._name}", "timezone": "UTC"},
         )
@@ -125,3 +126,12 @@ class Database:
         await self.execute(
             f"INSERT INTO {schema}.readiness (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET checked_at = now()"
         )
+
+
+async def _leave_as_it_is(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """What a connection is given back with: nothing.
+
+    The driver would send a statement that undoes locks, cursors and settings of the session, a round trip for every
+    use. Nothing here has any: locks and settings are those of a transaction. A transaction that is open is rolled back
+    all the same.
+    """

@@ -1,5 +1,6 @@
 """Users in PostgreSQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from shared.bus.messages import Event
 from shared.bus.outbox import Outbox
 from shared.contracts.identity import User, UserState
 from shared.errors import Error, ErrorCode
+from shared.lookups import Lookups
 from shared.postgres import Connection, Database
 
 # TOTP before e-mail: the first is the one that a sign-in asks for.
@@ -23,7 +25,7 @@ _COLUMNS = """
     ], NULL) AS second_factors
 """
 _FIND = {kind: f"SELECT {_COLUMNS} FROM identity.users WHERE {kind} = $1" for kind in ("email", "phone", "username")}
-_FIND["id"] = f"SELECT {_COLUMNS} FROM identity.users WHERE id = $1::uuid"
+_GET = f"SELECT {_COLUMNS} FROM identity.users WHERE id = ANY ($1)"
 _INSERT = """
     INSERT INTO identity.users (id, email, phone, username, state, email_second_factor, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
@@ -71,14 +73,17 @@ class UserRepository:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
+        self._by_id = Lookups(self._fetch)
 
     async def find(self, identifier: Identifier) -> User | None:
         """The user whom `identifier` names, None without one."""
+        if identifier.kind == "id":
+            return await self.get(UUID(identifier.value))
         return _user(await self._database.fetchrow(_FIND[identifier.kind], identifier.value))
 
     async def get(self, user_id: UUID) -> User | None:
         """The user with that id, None without one."""
-        return await self.find(Identifier("id", str(user_id)))
+        return await self._by_id.find(user_id)
 
     async def insert(self, user: User, factors: NewFactors, *events: Event) -> User:
         """Add a user. Raises `conflict` with `detail.field` when an identifier is taken."""
@@ -119,6 +124,9 @@ class UserRepository:
         """`limit` users in order of creation, those behind `after`."""
         return [User(**dict(row)) for row in await self._database.fetch(_PAGE, after, limit)]
 
+    async def _fetch(self, user_ids: Sequence[UUID]) -> dict[UUID, User]:
+        return {row["id"]: User(**dict(row)) for row in await self._database.fetch(_GET, user_ids)}
+
     async def _write(
         self, statement: str, user: User, factors: NewFactors, now: datetime, events: tuple[Event, ...]
     ) -> User:
@@ -132,7 +140,7 @@ class UserRepository:
                     await connection.execute(_FORGET_RECOVERY_CODES, user.id)
                 if factors.wrapped_totp is not None:
                     await connection.execute(_SET_TOTP, user.id, factors.wrapped_totp, now)
-                row = await connection.fetchrow(_FIND["id"], str(user.id))
+                row = await connection.fetchrow(_GET, [user.id])
                 await self._add(connection, events)
         except asyncpg.UniqueViolationError as error:
             field = (error.constraint_name or "").removeprefix("users_").removesuffix("_key")

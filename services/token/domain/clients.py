@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -45,7 +45,7 @@ class ClientSecret:
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
-    """A client and its secrets that are live."""
+    """A client and its secrets, the newest first."""
 
     client_id: str
     name: str
@@ -54,6 +54,11 @@ class OAuthClient:
     audiences: tuple[str, ...]
     created_at: datetime
     secrets: tuple[ClientSecret, ...]
+
+    def without_expired(self, now: datetime) -> "OAuthClient":
+        """The client with those of its secrets that are live `now`."""
+        live = tuple(secret for secret in self.secrets if secret.expires_at is None or secret.expires_at > now)
+        return self if len(live) == len(self.secrets) else replace(self, secrets=live)
 
 
 def check_registration(client_id: str, name: str, scopes: list[str], audiences: list[str]) -> None:

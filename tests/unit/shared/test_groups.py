@@ -6,7 +6,7 @@ import pytest
 
 from shared.bus import groups
 from shared.bus.frames import ReplyFrame, RequestFrame
-from shared.bus.turns import Turns
+from shared.turns import Turns
 
 CALLS = [
     ("0", RequestFrame("otp.issue_code.v1", b'{"a":"\n"}', "identity", "request-1", 2.5, 1_767_268_800.125)),

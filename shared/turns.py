@@ -1,6 +1,6 @@
-"""What is said in one turn of the event loop, gathered: the whole of coalescing but for its wire format.
+"""What is wanted in one turn of the event loop, gathered, so that it can be had in one go.
 
-There is no timer and nobody waits for others to come: whatever is there when the loop comes round travels together.
+There is no timer and nobody waits for others to come: whatever is there when the loop comes round goes together.
 """
 
 import asyncio
