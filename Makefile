@@ -36,6 +36,10 @@ migrate: bootstrap ## Bring the database up to date
 test: bootstrap ## Run all tests; it sets up the servers they need
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
+.PHONY: bench
+bench: bootstrap ## Measure every operation beside the machine's own floors
+	@.venv/bin/python -m tests.bench
+
 .PHONY: bench-revocation
 bench-revocation: bootstrap ## Measure how soon revoked tokens are refused everywhere
 	@.venv/bin/python -m tests.bench.revocation

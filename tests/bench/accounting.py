@@ -34,7 +34,7 @@ class Accounting:
         return {name: sum(map(_cpu_seconds, self._tree(name))) for name in self._processes}
 
     def memory(self, kind: str = "") -> dict[str, float]:
-        """MiB that each has now: PSS, which divides what processes share between them, or RSS, which counts it for each.
+        """MiB that each has now: PSS, which divides what processes share between them, or RSS, which does not.
 
         RSS is nearer to what a process needs alone in a container, PSS to what many of one program need together.
         """

@@ -1,11 +1,16 @@
 -- What wrk asks and how it judges the answers; tests/bench/load.py writes the files and says what the arguments are.
 -- A thread of wrk has one state for all of its connections, so what is counted here is counted for all of them.
 
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long seconds; long nanoseconds; } load_time; int clock_gettime(int, load_time *);")
+local MONOTONIC = ffi.os == "OSX" and 6 or 1
+
 local shots, asked = {}, 0
 local status, mark, header, member = 200, "", "", ""
+local counted_from = 0
 local tokens, first, last = {}, 1, 0
 
-good, bad, first_bad = 0, 0, ""
+good, bad, first_bad, ramp = 0, 0, "", 0
 
 -- Only the main state knows the threads, and only `done` runs in it.
 local threads = {}
@@ -16,6 +21,8 @@ end
 
 function init(arguments)
     status, mark, header, member = tonumber(arguments[3]), arguments[4], arguments[5], arguments[6]
+    ramp = tonumber(arguments[7])
+    counted_from = now() + ramp
     local file = assert(io.open(arguments[1], "rb"))
     while true do
         local head, body = file:read("*n", "*n")
@@ -29,6 +36,12 @@ function init(arguments)
         -- Without a token to fill in, a request is the same each time.
         if member == "" then shot.whole = whole(shot, shot.body) end
     end
+end
+
+function now()
+    local time = ffi.new("load_time")
+    ffi.C.clock_gettime(MONOTONIC, time)
+    return tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9
 end
 
 function whole(shot, body)
@@ -63,7 +76,8 @@ function response(answered, headers, body)
     local fine = answered == status and body:find(mark, 1, true) and (header == "" or is_given(headers, header))
     local successor = member ~= "" and fine and body:match('"' .. member .. '"%s*:%s*"([^"]+)"')
     if fine and (member == "" or successor) then
-        good = good + 1
+        if counted_from > 0 and now() >= counted_from then counted_from = 0 end
+        if counted_from == 0 then good = good + 1 end
         if successor then give(successor) end
     else
         bad = bad + 1
@@ -79,17 +93,18 @@ function is_given(headers, wanted)
 end
 
 function done(summary, latency, _)
-    local all, wrong, example = 0, 0, ""
+    local all, wrong, example, ramp = 0, 0, "", 0
     for _, thread in ipairs(threads) do
         all, wrong = all + thread:get("good"), wrong + thread:get("bad")
         if example == "" then example = thread:get("first_bad") end
+        ramp = thread:get("ramp")
     end
     local broken = summary.errors
     local escaped = example:gsub('[%c"\\\128-\255]', function(char) return string.format("\\u%04x", char:byte()) end)
     io.write(string.format(
         '\n{"requests": %d, "wrong": %d, "broken": %d, "late": %d, "seconds": %.6f, "p50_ms": %.3f, "p99_ms": %.3f, ' ..
             '"max_ms": %.3f, "cpu_seconds": %.6f, "example": "%s"}\n',
-        all, wrong, broken.connect + broken.read + broken.write, broken.timeout, summary.duration / 1e6,
+        all, wrong, broken.connect + broken.read + broken.write, broken.timeout, summary.duration / 1e6 - ramp,
         latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3, os.clock(), escaped
     ))
 end

@@ -44,6 +44,8 @@ class Load:
     - `chain`: a member of the JSON answer that is the token of a later request. A request takes a token out of
       `tokens` and its answer puts the successor at their end, so that none is ever under way twice. A run uses its
       tokens up: what came of those under way at its end is not known.
+    - `ramp_seconds`: how long successes are not counted yet, for what takes a while to get into its stride. A run is
+      so much longer.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Load:
     header: str = ""
     chain: str = ""
     tokens: Sequence[str] = ()
+    ramp_seconds: int = 0
 
     def part(self, number: int, parts: int) -> "Load":
         """The same with one share of its tokens, for one of several runs."""
@@ -63,7 +66,8 @@ class Load:
 class Outcome:
     """What came of a run.
 
-    - `requests`: successes alone. `errors`: wrong answers, broken connections, answers later than ten seconds.
+    - `requests`: successes alone; `seconds`: in which they came.
+    - `errors`: wrong answers, broken connections, answers later than ten seconds.
     - `p50_ms`, `p99_ms`, `max_ms`: of all answers. wrk adds to them what would have waited behind a slow one.
     - `driver_cpu_seconds`: what wrk itself has used.
     - `example`: the first wrong answer, empty without one.
@@ -94,7 +98,7 @@ def provide_wrk() -> None:
 
 async def warm_up(url: str, load: Load, connections: int) -> None:
     """Drive for a second and forget what came of it; a chained load needs a token for each connection here too."""
-    await drive(url, load, connections, _WARM_UP_SECONDS)
+    await drive(url, replace(load, ramp_seconds=0), connections, _WARM_UP_SECONDS)
 
 
 async def drive(url: str, load: Load, connections: int, seconds: int) -> Outcome:
@@ -107,11 +111,19 @@ async def drive(url: str, load: Load, connections: int, seconds: int) -> Outcome
     assert not load.chain or len(load.tokens) > connections, f"{load.name} has too few tokens"
     with _written(load, urlsplit(url).netloc) as (shots, tokens):
         command = [
-            *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
+            *(
+                "wrk",
+                "--threads",
+                "1",
+                "--connections",
+                str(connections),
+                "--duration",
+                f"{load.ramp_seconds + seconds}s",
+            ),
             *("--timeout", f"{_ANSWER_SECONDS}s", "--script", str(_SCRIPT), url, "--", str(shots), str(tokens)),
-            *(str(load.status), load.mark, load.header.lower(), load.chain),
+            *(str(load.status), load.mark, load.header.lower(), load.chain, str(load.ramp_seconds)),
         ]
-        said = await _run(command, seconds + _BEYOND_SECONDS)
+        said = await _run(command, load.ramp_seconds + seconds + _BEYOND_SECONDS)
     try:
         told = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
