@@ -40,6 +40,10 @@ test: bootstrap ## Run all tests; it sets up the servers they need
 bench: bootstrap ## Measure every operation beside the machine's own floors
 	@.venv/bin/python -m tests.bench
 
+.PHONY: bench-replicas
+bench-replicas: bootstrap ## Measure what a second replica of token adds
+	@.venv/bin/python -m tests.bench.replicas
+
 .PHONY: bench-revocation
 bench-revocation: bootstrap ## Measure how soon revoked tokens are refused everywhere
 	@.venv/bin/python -m tests.bench.revocation

@@ -18,7 +18,6 @@ CONNECTIONS = 16
 BESIDE = ("client_credentials", "users-me", "introspection")
 WATCHED = ("gateway", "token")
 
-_HEAD_START_SECONDS = 1.5
 _METRICS_SECONDS = 5.0
 _LAG = "dragoman_loop_lag_seconds_bucket"
 
@@ -74,19 +73,16 @@ async def saturated(stage: Stage, accounting: Accounting, lags: "Lags", seconds:
 
 
 async def _beside(url: str, quiet: Figure, loads: Mapping[str, Load], seconds: int, accounting: Accounting) -> Beside:
-    longer = seconds + 2 * round(_HEAD_START_SECONDS)
-    sign_ins = asyncio.create_task(drive(url, loads["sign-in"], CONNECTIONS, longer))
-    try:
-        await asyncio.sleep(_HEAD_START_SECONDS)
+    async with asyncio.TaskGroup() as group:
+        # A second more, so that the other one has company up to its end.
+        sign_ins = group.create_task(drive(url, loads["sign-in"], CONNECTIONS, seconds + 1))
+        await asyncio.sleep(loads["sign-in"].ramp_seconds)
         before = accounting.snapshot()
         outcome = await drive(url, loads[quiet.operation], CONNECTIONS, seconds)
         used = difference(before, accounting.snapshot())
-        signed_in = await sign_ins
-    finally:
-        sign_ins.cancel()
     await settle(accounting)
     hashing = used["password"] / outcome.seconds
-    return Beside(quiet, outcome, signed_in, max(0.0, cores() - hashing) / cores())
+    return Beside(quiet, outcome, sign_ins.result(), max(0.0, cores() - hashing) / cores())
 
 
 class Lags:
