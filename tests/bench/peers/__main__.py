@@ -14,31 +14,37 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout
 
 from deploy.servers.places import remove
+from shared.telemetry import configure_logging
+from tests.bench.facts import facts, keep
 from tests.bench.load import provide_wrk
+from tests.bench.operations import Stage
 from tests.bench.peers import oauth, users
 from tests.bench.peers.contest import Comparison, Options
-from tests.bench.peers.table import keep, notes, shares, table
+from tests.bench.peers.table import document, text
 from tests.bench.running import LIMITS, running_platform
 
 NAMES = (users.NAME, *oauth.NAMES)
 _ANSWER_SECONDS = 30.0
 
 
-async def measure(options: Options) -> list[Comparison]:
-    """Everything that `options` ask for."""
+async def measure(options: Options) -> tuple[list[Comparison], dict[str, Any]]:
+    """Everything that `options` ask for, and the facts of the machine."""
     home = Path(tempfile.mkdtemp(prefix="dragoman-bench-"))
     try:
         async with (
             running_platform(home, settings={"DRAGOMAN_GATEWAY_LIMITS": LIMITS}) as running,
             ClientSession(timeout=ClientTimeout(_ANSWER_SECONDS)) as http,
         ):
+            stage = await Stage.set(running, http)
             # In this order: oauth ends with another signing key.
-            found = await users.measure(home, running, http, options)
-            return found + await oauth.measure(home, running, http, options)
+            found = await users.measure(home, running, stage, options)
+            found += await oauth.measure(home, running, stage, options)
+            return found, await facts(running)
     finally:
         remove(home)
 
@@ -48,10 +54,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
     # Before anything is started: whatever this process starts stays on these cores.
     os.sched_setaffinity(0, options.cores)
+    configure_logging("error")
     provide_wrk()
-    found = asyncio.run(measure(options))
-    print(f"{table(found)}\n\n{shares(found)}\n\n{notes(found)}")  # noqa: T201 - the result
-    print(f"\n{keep(found, options)}")  # noqa: T201
+    found, machine = asyncio.run(measure(options))
+    print(text(found, options))  # noqa: T201 - the result
+    print(f"\n{keep('peers', document(found, options) | {'facts': machine})}")  # noqa: T201
     return 1 if any(side.errors for one in found for side in (one.theirs, one.ours)) else 0
 
 

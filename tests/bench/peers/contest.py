@@ -6,6 +6,7 @@ from statistics import fmean
 
 from tests.bench.accounting import Accounting, difference
 from tests.bench.load import Load, Outcome, drive, warm_up
+from tests.bench.measuring import settle
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ async def _compare(contest: Contest, connections: int, options: Options) -> Comp
     entries = (contest.theirs, contest.ours)
     for entry in entries:
         await warm_up(entry.side.url, entry.supplied(connections), connections)
+        await settle(entry.side.accounting)
     runs: tuple[list[_Run], ...] = ([], [])
     for _ in range(options.rounds):
         for entry, found in zip(entries, runs, strict=True):
@@ -147,7 +149,9 @@ async def _run(entry: Entry, connections: int, seconds: int) -> _Run:
     load = entry.supplied(connections)
     before = entry.side.accounting.snapshot()
     outcome = await drive(entry.side.url, load, connections, seconds)
-    return outcome, difference(before, entry.side.accounting.snapshot())
+    used = difference(before, entry.side.accounting.snapshot())
+    await settle(entry.side.accounting)  # what is left over must not count against the other
+    return outcome, used
 
 
 def _figure(side: Side, connections: int, runs: Sequence[_Run]) -> Figure:

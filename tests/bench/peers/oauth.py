@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from tests.bench.operations import Stage
 from tests.bench.peers import oidc, platform
 from tests.bench.peers.contest import Comparison, Contest, Entry, Options, Side, compare
 from tests.bench.peers.oidc import OidcProvider, oidc_provider
@@ -30,18 +31,18 @@ _INTROSPECTION = (
 )
 
 
-async def measure(home: Path, running: BenchPlatform, http: ClientSession, options: Options) -> list[Comparison]:
+async def measure(home: Path, running: BenchPlatform, stage: Stage, options: Options) -> list[Comparison]:
     """What `options` ask for of these operations; the peer runs only meanwhile."""
     if not any(map(options.wants, NAMES)):
         return []
-    client = await platform.new_client(running, "bench")
+    http, client = stage.http, Client(stage.client["client_id"], stage.client["client_secret"])
     ours = platform.our_side(running)
     found: list[Comparison] = []
     with oidc_provider(home, client, options.tokens, pipelined=options.pipelined) as peer:
         if options.wants("client_credentials"):
             found += await compare(await _client_credentials(http, peer, peer.client, ours, client, "ES256"), options)
         if options.wants("refresh_token"):
-            tokens = await platform.refresh_tokens(http, running, client, options.tokens)
+            tokens = [str(one["refresh_token"]) for one in await stage.oauth2_sessions(options.tokens)]
             found += await compare(_refresh(peer, ours, client, tokens), options)
         if options.wants("introspection"):
             found += await compare(await _introspection(http, peer, ours, client), options)

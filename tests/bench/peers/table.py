@@ -1,62 +1,31 @@
-"""Prints what came of contests, and keeps it."""
+"""What came of contests, as text and as JSON."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tests.bench.peers.contest import Comparison, Figure, Options
-from tests.bench.peers.installing import ROOT
 
 _WIDTHS = (25, 20, 5, 9, 9, 9, 7, 9, 7)
 _HEADS = ("operation", "who", "conns", "req/s", "p50 ms", "p99 ms", "errors", "CPU µs", "ratio", "target at 64")
 
 
-def table(found: Sequence[Comparison]) -> str:
-    """Two lines for each operation and number of connections: theirs, and ours with the ratio of the CPU."""
-    lines = [_line(_HEADS)]
-    for one in found:
-        lines.append(_line((one.contest.name, *_cells(one.theirs))))
-        lines.append(_line(("", *_cells(one.ours), f"{one.ratio:.2f} ×", _target(one))))
-    return "\n".join(lines)
+def text(found: Sequence[Comparison], options: Options) -> str:
+    """All of it, to be read."""
+    how = (
+        f"CPU µs: of all processes of a side, per success. Everything on cores {_list(options.cores)}, "
+        f"in {options.rounds} rounds of {options.seconds} s in turn. "
+        f"ioredis sends together what waits: {'yes' if options.pipelined else 'no, as it ships'}."
+    )
+    return "\n\n".join((_table(found), how, _shares(found), *_wrong(found), _notes(found)))
 
 
-def shares(found: Sequence[Comparison]) -> str:
-    """Who has used the CPU, in µs per success, at the highest number of connections; and the first wrong answers."""
-    most = max((one.ours.connections for one in found), default=0)
-    lines = [f"CPU µs per success at {most} connections, and the load generator's own, which is not counted:"]
-    for one in (one for one in found if one.ours.connections == most):
-        for side in (one.theirs, one.ours):
-            used = ", ".join(f"{name} {cpu:.0f}" for name, cpu in side.cpu_us.items())
-            lines.append(f"  {one.contest.name}, {side.side}: {used}; load {side.driver_cpu_us:.0f}")
-    wrong = [
-        f"WRONG, {one.contest.name}, {side.side}: {side.example}"
-        for one in found
-        for side in (one.theirs, one.ours)
-        if side.errors
-    ]
-    return "\n".join(lines + wrong)
+def document(found: Sequence[Comparison], options: Options) -> dict[str, Any]:
+    """All of it, to be kept."""
+    return {"options": asdict(options), "comparisons": [_kept(one) for one in found]}
 
 
-def notes(found: Sequence[Comparison]) -> str:
-    """What the two do differently, a line each."""
-    texts = dict.fromkeys(f"- {one.contest.name}: {text}" for one in found for text in one.contest.differences)
-    return "\n".join(["What is not the same:", *texts])
-
-
-def keep(found: Sequence[Comparison], options: Options) -> Path:
-    """The file that has all of it, as JSON."""
-    now = datetime.now(UTC)  # noqa: TID251 - a file's name
-    document: dict[str, Any] = {"options": asdict(options), "comparisons": [_document(one) for one in found]}
-    kept = ROOT / ".run" / "bench" / f"peers-{now:%Y%m%dT%H%M%SZ}.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return kept
-
-
-def _document(one: Comparison) -> dict[str, Any]:
+def _kept(one: Comparison) -> dict[str, Any]:
     contest = one.contest
     return {
         "operation": contest.name,
@@ -67,6 +36,44 @@ def _document(one: Comparison) -> dict[str, Any]:
         "sides": [asdict(side) | {"all_cpu_us": side.all_cpu_us} for side in (one.theirs, one.ours)],
         "differences": list(contest.differences),
     }
+
+
+def _table(found: Sequence[Comparison]) -> str:
+    """Two lines for each operation and number of connections: theirs, and ours with the ratio of the CPU."""
+    lines = [_line(_HEADS)]
+    for one in found:
+        lines.append(_line((one.contest.name, *_cells(one.theirs))))
+        lines.append(_line(("", *_cells(one.ours), f"{one.ratio:.2f} ×", _target(one))))
+    return "\n".join(lines)
+
+
+def _shares(found: Sequence[Comparison]) -> str:
+    """Who has used the CPU at the highest number of connections."""
+    most = max((one.ours.connections for one in found), default=0)
+    lines = [f"CPU µs per success at {most} connections, and the load generator's own, which is not counted:"]
+    for one, side in _sides(found):
+        if side.connections == most:
+            used = ", ".join(f"{name} {cpu:.0f}" for name, cpu in side.cpu_us.items())
+            lines.append(f"- {one.contest.name}, {side.side}: {used}; load {side.driver_cpu_us:.0f}")
+    return "\n".join(lines)
+
+
+def _wrong(found: Sequence[Comparison]) -> list[str]:
+    """The first wrong answer of each figure that has some."""
+    wrong = [f"- {one.contest.name}, {side.side}: {side.example}" for one, side in _sides(found) if side.errors]
+    return ["\n".join(["WRONG ANSWERS:", *wrong])] if wrong else []
+
+
+def _notes(found: Sequence[Comparison]) -> str:
+    """What the two do differently, a line each."""
+    lines = dict.fromkeys(f"- {one.contest.name}: {text}" for one in found for text in one.contest.differences)
+    return "\n".join(["What is not the same:", *lines])
+
+
+def _sides(found: Sequence[Comparison]) -> Iterator[tuple[Comparison, Figure]]:
+    for one in found:
+        yield one, one.theirs
+        yield one, one.ours
 
 
 def _cells(side: Figure) -> tuple[str, ...]:
@@ -82,7 +89,6 @@ def _cells(side: Figure) -> tuple[str, ...]:
 
 
 def _target(one: Comparison) -> str:
-    """The target that the issue gives for many connections, beside each figure."""
     contest = one.contest
     words = [] if contest.target is None else [f"≤ {contest.target:g} ×"]
     return ", ".join(words if contest.stretch is None else [*words, f"stretch {contest.stretch:g} ×"])
@@ -95,3 +101,7 @@ def _line(cells: Sequence[str]) -> str:
         for place, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=False))
     ]
     return "  ".join([*padded, *cells[len(_WIDTHS) :]]).rstrip()
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

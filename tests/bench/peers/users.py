@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import ClientSession
-
 from deploy.servers import PostgresServer
 from deploy.servers.places import free_port
 from deploy.servers.probes import accepts
@@ -15,6 +13,7 @@ from deploy.servers.process import ServerProcess
 from shared.settings import environment
 from tests.bench.accounting import Accounting
 from tests.bench.load import Load, Shot
+from tests.bench.operations import PASSWORD, Stage
 from tests.bench.peers import platform
 from tests.bench.peers.contest import Comparison, Contest, Entry, Options, Side, compare
 from tests.bench.peers.installing import python_application
@@ -22,7 +21,6 @@ from tests.bench.running import BenchPlatform
 
 NAME = "users-me"
 _SOURCE = Path(__file__).with_name("fastapi_users")
-_EMAIL, _PASSWORD = "admin@example.com", "j8BDWYrQwDF5u4Yu"
 _START_SECONDS = 60.0
 _DIFFERENCES = (
     "fastapi-users reads the user from PostgreSQL itself; ours asks the service that owns users, over RabbitMQ.",
@@ -38,17 +36,18 @@ class FastapiUsers:
     access_token: str
 
 
-async def measure(home: Path, running: BenchPlatform, http: ClientSession, options: Options) -> list[Comparison]:
+async def measure(home: Path, running: BenchPlatform, stage: Stage, options: Options) -> list[Comparison]:
     """What `options` ask for of this operation; the peer runs only meanwhile."""
     if not options.wants(NAME):
         return []
     ours = platform.our_side(running)
-    token = await platform.directus_token(http, running, _EMAIL, _PASSWORD)
-    with fastapi_users(home) as peer:
+    token = (await stage.directus_sessions(1))[0]["access_token"]
+    email = stage.users[0]  # whose session the first one is
+    with fastapi_users(home, email) as peer:
         contest = Contest(
             "GET /users/me",
-            Entry(peer.side, _me(peer.access_token)),
-            Entry(ours, _me(token)),
+            Entry(peer.side, _me(peer.access_token, email)),
+            Entry(ours, _me(token, email)),
             target=0.2,
             stretch=None,
             differences=_DIFFERENCES,
@@ -57,8 +56,8 @@ async def measure(home: Path, running: BenchPlatform, http: ClientSession, optio
 
 
 @contextmanager
-def fastapi_users(home: Path) -> Iterator[FastapiUsers]:
-    """Installs what is missing, starts both processes, and ends them."""
+def fastapi_users(home: Path, email: str) -> Iterator[FastapiUsers]:
+    """Installs what is missing, starts both processes, and ends them; `email` is that of its user."""
     application = python_application(_SOURCE)
     postgres = PostgresServer(home / "fastapi-users-postgresql")
     with ExitStack() as stack:
@@ -74,8 +73,8 @@ def fastapi_users(home: Path) -> Iterator[FastapiUsers]:
                 "POSTGRES_URL": postgres.url.replace("postgresql://", "postgresql+asyncpg://", 1),
                 "PORT": str(port),
                 "JWT_SECRET": postgres.password * 2,  # as long as HS256 asks for
-                "EMAIL": _EMAIL,
-                "PASSWORD": _PASSWORD,
+                "EMAIL": email,
+                "PASSWORD": PASSWORD,
             },
         )
         stack.callback(process.stop)
@@ -90,5 +89,5 @@ def fastapi_users(home: Path) -> Iterator[FastapiUsers]:
         )
 
 
-def _me(token: str) -> Load:
-    return Load("GET /users/me", [Shot("GET", "/users/me", {"Authorization": f"Bearer {token}"})], mark=_EMAIL)
+def _me(token: str, email: str) -> Load:
+    return Load(NAME, [Shot("GET", "/users/me", {"Authorization": f"Bearer {token}"})], mark=f'"{email}"')
