@@ -106,7 +106,11 @@ def _unreadable(readable: set[str]) -> BodyError:
 
 def is_clean(text: str) -> bool:
     """Whether a string can be stored and sent on: no NUL, no lone surrogate."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
 
 
 def _check_text(text: str) -> None:

@@ -1,6 +1,5 @@
 """What the gateway needs to know of a dialect."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
 from shared.contracts.token import EndSession
 from shared.errors import Error, ErrorCode
+from shared.json_bytes import json_bytes
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -73,7 +73,7 @@ class Dialect(Protocol):
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> web.Response:
     """JSON, not to be stored unless `headers` say otherwise."""
     return web.Response(
-        body=json.dumps(body, separators=(",", ":")).encode(),
+        body=json_bytes(body),
         status=status,
         headers={"Content-Type": "application/json", **headers},
     )

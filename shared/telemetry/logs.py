@@ -4,16 +4,15 @@ Fields that every line has: `time`, `level`, `event`, `component`, and `request_
 Secrets never reach here: contracts and settings mask theirs, and nobody logs a body or a query string.
 """
 
-import json
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
-import orjson
 import structlog
 
 from shared import context
+from shared.json_bytes import json_bytes
 
 
 def configure_logging(level: str = "info") -> None:
@@ -26,7 +25,7 @@ def configure_logging(level: str = "info") -> None:
     ]
     structlog.configure(
         # Bytes and orjson: a line costs 10 µs rather than 19, and each request writes one in every component it passes.
-        processors=[*shared_steps, structlog.processors.JSONRenderer(serializer=_encoded)],
+        processors=[*shared_steps, structlog.processors.JSONRenderer(serializer=json_bytes)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(),
         cache_logger_on_first_use=True,
@@ -43,13 +42,6 @@ def configure_logging(level: str = "info") -> None:
     # aio-pika and aiormq report at error level what our own supervisor reports once, with its cause.
     for noisy in ("aio_pika", "aiormq"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-
-
-def _encoded(event: Any, default: Callable[[Any], Any]) -> bytes:
-    try:
-        return orjson.dumps(event, default=default)
-    except TypeError:  # a lone surrogate from a client's path, or a number of more than 64 bits
-        return json.dumps(event, default=default).encode()
 
 
 def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

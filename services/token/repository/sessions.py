@@ -144,17 +144,19 @@ class SessionRepository:
         Raises session_unknown, session_expired, session_revoked, session_replayed, invalid_scope; after the last the
         token is as good as before.
         """
+        presented = (
+            refresh.token.session_id,
+            refresh.token.counter,
+            refresh.client_id,
+            refresh.dialect,
+            refresh.now,
+            refresh.now + refresh.life,
+        )
+        # The usual case is this one statement, committed by itself.
+        if refresh.scope is None and (row := await self._database.fetchrow(_ADVANCE, *presented)) is not None:
+            return _session(row)
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(
-                _ADVANCE,
-                refresh.token.session_id,
-                refresh.token.counter,
-                refresh.client_id,
-                refresh.dialect,
-                refresh.now,
-                refresh.now + refresh.life,
-            )
-            if row is not None:
+            if (row := await connection.fetchrow(_ADVANCE, *presented)) is not None:
                 session = _session(row)
                 clients.narrow_scope(refresh.scope, session.scopes)
                 return session
