@@ -127,6 +127,8 @@ class Introspector:
 
 def _thawed(value: Any) -> Any:
     """What the verifier has frozen, as it was read."""
+    if isinstance(value, str | int):  # almost all there is, and told sooner than that it is no mapping
+        return value
     if isinstance(value, Mapping):
         return {name: _thawed(inner) for name, inner in value.items()}
     if isinstance(value, tuple):
