@@ -22,7 +22,7 @@ from aiohttp import ClientSession
 
 from deploy.servers.places import remove
 from shared.telemetry import configure_logging
-from tests.bench.accounting import Accounting, difference
+from tests.bench.accounting import Accounting, Elsewhere, difference
 from tests.bench.bus_calls import bus_calls
 from tests.bench.facts import facts, keep
 from tests.bench.floors import all_floors, argon2id
@@ -86,16 +86,7 @@ class Bench:
         before = await argon2id(connections)
         figure = await self._measured(load, connections)
         after = await argon2id(connections)
-        self._results.sign_ins.append(
-            SignIns(
-                load.name,
-                connections,
-                figure.outcome.per_second,
-                (before.per_second + after.per_second) / 2,
-                figure.cpu_us["password"],
-                (before.cpu_us["python"] + after.cpu_us["python"]) / 2,
-            )
-        )
+        self._results.sign_ins.append(SignIns(figure, before, after))
 
 
 def say(what: str) -> None:
@@ -123,6 +114,7 @@ async def main(only: Collection[str], connections: Sequence[int], seconds: int) 
             accounting = Accounting(platform.processes)
             lags = await Lags.of(platform, http)
             machine = await facts(platform)
+            elsewhere = Elsewhere(accounting)
             say("idle")
             await settle(accounting)
             memory = Memory(accounting.memory_kind, accounting.memory(), accounting.memory("RSS"))
@@ -138,6 +130,7 @@ async def main(only: Collection[str], connections: Sequence[int], seconds: int) 
             if "saturated" in only:
                 await bench.saturated(lags)
             memory.loaded.update(accounting.memory())
+            results.elsewhere_cores = elsewhere.cores()
     finally:
         remove(home)
     kept = keep("operations", {"machine": machine, "seconds": seconds, **results.document()})

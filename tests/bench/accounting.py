@@ -1,6 +1,8 @@
 """Who has used how much CPU, and how much memory: whole process trees, read from /proc."""
 
 import os
+import resource
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,6 +62,30 @@ def cpu_ticks(stat: str) -> int:
     # The name, in parentheses, may itself contain spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15])
+
+
+class Elsewhere:
+    """What the machine does beside the measurement, which disturbs it: from when this is made."""
+
+    def __init__(self, accounting: Accounting) -> None:
+        """`accounting` knows the processes that are measured; this one and its children that end count with them."""
+        self._accounting = accounting
+        self._since = time.monotonic()
+        self._before = self._cpu_seconds()
+
+    def cores(self) -> float:
+        """How many cores others have kept busy, or the host has taken away; 0 where the system does not tell."""
+        return max(0.0, self._cpu_seconds() - self._before) / (time.monotonic() - self._since)
+
+    def _cpu_seconds(self) -> float:
+        try:
+            fields = _PROC.joinpath("stat").read_text().splitlines()[0].split()[1:9]
+        except OSError:
+            return 0.0
+        user, nice, system, _idle, _waiting, *rest = map(int, fields)
+        own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        ours = sum(one.ru_utime + one.ru_stime for one in own) + sum(self._accounting.snapshot().values())
+        return (user + nice + system + sum(rest)) / _TICKS - ours
 
 
 def _cpu_seconds(pid: int) -> float:

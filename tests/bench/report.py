@@ -21,7 +21,10 @@ def text(results: Results) -> str:
             [_operation(one) for one in results.operations],
         ),
         _table(
-            ["sign-ins", "connections", "a second", "bare argon2id", "ratio", "CPU-µs of password", "bare CPU-µs"],
+            [
+                *("sign-ins", "connections", "a second", "bare argon2id", "ratio", "cores left", "ratio on these"),
+                *("CPU-µs of password", "bare CPU-µs"),
+            ],
             [_sign_ins(one) for one in results.sign_ins],
         ),
         _table(
@@ -31,6 +34,7 @@ def text(results: Results) -> str:
         *(_saturated(results.saturated) if results.saturated else []),
         _memory(results.memory),
         _table(["target", "reached", "wanted", ""], [_target(one) for one in targets(results)]),
+        f"cores that were busy with something else meanwhile: {results.elsewhere_cores:.2f}",
         *results.wrong,
     ]
     return "\n".join(part for part in parts if part)
@@ -54,8 +58,11 @@ def _floor(one: Floor) -> list[str]:
 
 
 def _sign_ins(one: SignIns) -> list[str]:
-    rates = [f"{one.per_second:.1f}", f"{one.bare_per_second:.1f}", f"{one.ratio:.3f}"]
-    return [one.operation, str(one.connections), *rates, f"{one.password_cpu_us:,.0f}", f"{one.bare_cpu_us:,.0f}"]
+    figure = one.figure
+    rates = [f"{figure.outcome.per_second:.1f}", f"{one.bare_per_second:.1f}", f"{one.ratio:.3f}"]
+    left = [f"{one.remaining:.0%}", f"{one.ratio_on_remaining:.3f}"]
+    cpu = [f"{figure.cpu_us['password']:,.0f}", f"{one.bare_cpu_us:,.0f}"]
+    return [figure.operation, str(figure.connections), *rates, *left, *cpu]
 
 
 def _bus(one: BusFigure) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.running.environment import COMPONENTS
 from tests.bench.bus_calls import BusFigure
-from tests.bench.floors import Floor
+from tests.bench.floors import Floor, cores
 from tests.bench.measuring import Figure
 from tests.bench.operations import SIGN_INS
 from tests.bench.saturated import Saturated
@@ -27,24 +27,46 @@ class Memory:
 
 @dataclass(frozen=True)
 class SignIns:
-    """Sign-ins against bare argon2id, measured right before and right after."""
+    """Sign-ins, and bare argon2id right before and right after, on as many of the cores as there are connections."""
 
-    operation: str
-    connections: int
-    per_second: float
-    bare_per_second: float
-    password_cpu_us: float
-    bare_cpu_us: float
+    figure: Figure
+    before: Floor
+    after: Floor
+
+    @property
+    def bare_per_second(self) -> float:
+        """Bare verifications a second."""
+        return (self.before.per_second + self.after.per_second) / 2
+
+    @property
+    def bare_cpu_us(self) -> float:
+        """CPU-µs of a bare verification."""
+        return (self.before.cpu_us["python"] + self.after.cpu_us["python"]) / 2
 
     @property
     def ratio(self) -> float:
         """The rate against the bare one."""
-        return self.per_second / self.bare_per_second
+        return self.figure.outcome.per_second / self.bare_per_second
+
+    @property
+    def remaining(self) -> float:
+        """The share of the cores that the driver and all but the password service have left to the hashes."""
+        outcome = self.figure.outcome
+        others = (self.figure.all_cpu_us - self.figure.cpu_us["password"]) * outcome.requests / 1e6
+        return 1 - (others + outcome.driver_cpu_seconds) / outcome.seconds / cores()
+
+    @property
+    def ratio_on_remaining(self) -> float:
+        """The rate against the bare one on what cores remain."""
+        return self.ratio / self.remaining
 
 
 @dataclass
 class Results:
-    """What has been measured; anything may be missing."""
+    """What has been measured; anything may be missing.
+
+    `elsewhere_cores`: how many cores were busy with something else meanwhile. The more, the less the figures mean.
+    """
 
     idle_cpu_ms: Mapping[str, float]
     memory: Memory
@@ -53,6 +75,7 @@ class Results:
     sign_ins: list[SignIns] = field(default_factory=list)
     bus: list[BusFigure] = field(default_factory=list)
     saturated: Saturated | None = None
+    elsewhere_cores: float = 0.0
 
     @property
     def wrong(self) -> list[str]:
@@ -76,6 +99,10 @@ class Results:
             "operations": [
                 {**asdict(one), "per_second": one.outcome.per_second, "all_cpu_us": one.all_cpu_us}
                 for one in self.operations
+            ],
+            "sign_ins": [
+                {**asdict(one), "ratio": one.ratio, "ratio_on_remaining": one.ratio_on_remaining}
+                for one in self.sign_ins
             ],
             "beside_sign_ins": {one.quiet.operation: one.ratio for one in beside},
             "targets": [{**asdict(one), "met": one.met} for one in targets(self)],
@@ -124,9 +151,11 @@ def targets(results: Results) -> list[Target]:
         elif bus.at_once == _FULL:
             found.append(Target(f"{_FULL} calls over the bus: Python CPU-µs, both sides", bus.python_cpu_us, 60.0))
     for name in SIGN_INS:
-        ratios = [one.ratio for one in results.sign_ins if one.operation == name and one.connections > 1]
-        if ratios:
-            found.append(Target(f"{name}: rate against bare argon2id", max(ratios), 0.95, at_least=True))
+        many = [one for one in results.sign_ins if one.figure.operation == name and one.figure.connections >= cores()]
+        if many:
+            best = max(many, key=lambda one: one.ratio)
+            found.append(Target(f"{name}: rate against bare argon2id on all cores", best.ratio, 0.95, at_least=True))
+            found.append(Target(f"{name}: the same on what cores remain", best.ratio_on_remaining, 0.95, at_least=True))
     found += _saturated_targets(results.saturated) if results.saturated else []
     kinds = ((results.memory.kind, results.memory.idle), ("RSS", results.memory.idle_rss))
     largest = {kind: max(idle[name] for name in COMPONENTS) for kind, idle in kinds}

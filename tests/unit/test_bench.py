@@ -15,8 +15,9 @@ from prometheus_client import generate_latest
 
 from shared.telemetry import Telemetry
 from tests.bench.accounting import Accounting, cpu_ticks, difference
-from tests.bench.load import Load, Shot, drive
-from tests.bench.measuring import per_success, percentile
+from tests.bench.load import Load, Outcome, Shot, drive
+from tests.bench.measuring import Figure, per_success, percentile
+from tests.bench.results import Memory, Results
 from tests.bench.saturated import lag_buckets, percentile_of
 
 
@@ -86,6 +87,19 @@ def test_lag_beyond_every_bound_is_told_as_such() -> None:
     """It is never mistaken for the last bound; of nothing nothing is told."""
     assert percentile_of({0.001: 1.0, inf: 3.0}, 0.99) == inf
     assert percentile_of({0.001: 0.0, inf: 0.0}, 0.99) == 0.0
+
+
+def outcome(requests: int, errors: int) -> Outcome:
+    """A run of a second."""
+    return Outcome(requests, errors, 1.0, 1.0, 1.0, 1.0, 0.1, "500 no" if errors else "")
+
+
+def test_a_run_with_errors_or_without_answers_is_told() -> None:
+    """Either ends the bench with status 1; a slow one does not."""
+    results = Results({}, Memory("PSS", {}, {}))
+    for name, one in (("slow", outcome(1, 0)), ("wrong", outcome(5, 2)), ("silent", outcome(0, 0))):
+        results.operations.append(Figure(name, 16, one, {}))
+    assert results.wrong == ["wrong at 16: 2 errors 500 no", "silent at 16: nothing was answered"]
 
 
 class Sessions:
