@@ -6,7 +6,7 @@ from statistics import fmean
 
 from tests.bench.accounting import Accounting, difference
 from tests.bench.load import Load, Outcome, drive, warm_up
-from tests.bench.measuring import settle
+from tests.bench.measuring import per_success, settle
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,10 @@ class Comparison:
     ours: Figure
 
     @property
-    def ratio(self) -> float:
-        """CPU time per success, ours by theirs."""
-        return self.ours.all_cpu_us / self.theirs.all_cpu_us if self.theirs.all_cpu_us else float("inf")
+    def ratio(self) -> float | None:
+        """CPU time per success, ours by theirs; None where a side has none to tell of."""
+        ours, theirs = self.ours.all_cpu_us, self.theirs.all_cpu_us
+        return ours / theirs if ours and theirs else None
 
 
 _Run = tuple[Outcome, dict[str, float]]
@@ -156,8 +157,9 @@ async def _run(entry: Entry, connections: int, seconds: int) -> _Run:
 
 def _figure(side: Side, connections: int, runs: Sequence[_Run]) -> Figure:
     outcomes = [outcome for outcome, _ in runs]
-    # Of nothing but failures there is no cost per success; their number tells.
-    successes = max(1, sum(outcome.requests for outcome in outcomes))
+    successes = sum(outcome.requests for outcome in outcomes)
+    used = {name: sum(part[name] for _, part in runs) for name in side.accounting.names}
+    driver = {"driver": sum(outcome.driver_cpu_seconds for outcome in outcomes)}
     return Figure(
         side=side.name,
         connections=connections,
@@ -165,7 +167,7 @@ def _figure(side: Side, connections: int, runs: Sequence[_Run]) -> Figure:
         p50_ms=fmean(outcome.p50_ms for outcome in outcomes),
         p99_ms=fmean(outcome.p99_ms for outcome in outcomes),
         errors=sum(outcome.errors for outcome in outcomes),
-        cpu_us={name: sum(used[name] for _, used in runs) * 1e6 / successes for name in side.accounting.names},
-        driver_cpu_us=sum(outcome.driver_cpu_seconds for outcome in outcomes) * 1e6 / successes,
+        cpu_us=per_success(used, successes),
+        driver_cpu_us=per_success(driver, successes)["driver"],
         example=next((outcome.example for outcome in outcomes if outcome.example), ""),
     )

@@ -14,7 +14,7 @@ def text(found: Sequence[Comparison], options: Options) -> str:
     """All of it, to be read."""
     how = (
         f"CPU µs: of all processes of a side, per success. Everything on cores {_list(options.cores)}, "
-        f"in {options.rounds} rounds of {options.seconds} s in turn. "
+        f"by turns of {options.seconds} s, rounds: {options.rounds}. "
         f"ioredis sends together what waits: {'yes' if options.pipelined else 'no, as it ships'}."
     )
     return "\n\n".join((_table(found), how, _shares(found), *_wrong(found), _notes(found)))
@@ -30,7 +30,7 @@ def _kept(one: Comparison) -> dict[str, Any]:
     return {
         "operation": contest.name,
         "connections": one.ours.connections,
-        "ratio": round(one.ratio, 3),
+        "ratio": one.ratio,
         "target": contest.target,
         "stretch": contest.stretch,
         "sides": [asdict(side) | {"all_cpu_us": side.all_cpu_us} for side in (one.theirs, one.ours)],
@@ -43,7 +43,7 @@ def _table(found: Sequence[Comparison]) -> str:
     lines = [_line(_HEADS)]
     for one in found:
         lines.append(_line((one.contest.name, *_cells(one.theirs))))
-        lines.append(_line(("", *_cells(one.ours), f"{one.ratio:.2f} ×", _target(one))))
+        lines.append(_line(("", *_cells(one.ours), _ratio(one), _target(one))))
     return "\n".join(lines)
 
 
@@ -86,6 +86,10 @@ def _cells(side: Figure) -> tuple[str, ...]:
         str(side.errors),
         f"{side.all_cpu_us:,.0f}",
     )
+
+
+def _ratio(one: Comparison) -> str:
+    return "–" if one.ratio is None else f"{one.ratio:.2f} ×"
 
 
 def _target(one: Comparison) -> str:
