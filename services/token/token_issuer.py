@@ -11,8 +11,8 @@ from services.token.domain.clients import OAuthClient
 from services.token.domain.dialects import Policies
 from services.token.domain.id_tokens import sign_id_token
 from services.token.domain.refresh_tokens import RefreshToken, RefreshTokens
+from services.token.domain.sessions import Session
 from services.token.key_ring import KeyRing
-from services.token.repository.sessions import Session
 from shared.clock import Clock
 from shared.contracts.identity import User
 from shared.contracts.token import TokenSet

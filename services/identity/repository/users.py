@@ -13,8 +13,8 @@ from shared.bus.messages import Event
 from shared.bus.outbox import Outbox
 from shared.contracts.identity import User, UserState
 from shared.errors import Error, ErrorCode
-from shared.lookups import Lookups
 from shared.postgres import Connection, Database
+from shared.together import Together
 
 # TOTP before e-mail: the first is the one that a sign-in asks for.
 _COLUMNS = """
@@ -73,7 +73,7 @@ class UserRepository:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-        self._by_id = Lookups(self._fetch)
+        self._by_id = Together(self._fetch)
 
     async def find(self, identifier: Identifier) -> User | None:
         """The user whom `identifier` names, None without one."""
@@ -83,7 +83,7 @@ class UserRepository:
 
     async def get(self, user_id: UUID) -> User | None:
         """The user with that id, None without one."""
-        return await self._by_id.find(user_id)
+        return await self._by_id.ask(user_id)
 
     async def insert(self, user: User, factors: NewFactors, *events: Event) -> User:
         """Add a user. Raises `conflict` with `detail.field` when an identifier is taken."""

@@ -12,8 +12,8 @@ from services.token.repository.revocations import RevocationRepository
 from shared.bus.outbox import Outbox
 from shared.contracts.token import TokensRevoked
 from shared.errors import Error, ErrorCode
-from shared.lookups import Lookups
 from shared.postgres import Connection, Database
+from shared.together import Together
 
 _SELECT = """
     SELECT c.client_id, c.name, c.grants, c.scopes, c.audiences, c.created_at,
@@ -48,11 +48,11 @@ class ClientRepository:
         self._outbox = outbox
         self._revocations = revocations
         # At 64 requests at once a statement finds the clients of about twenty (docs/performance.md).
-        self._lookups = Lookups(self._fetch)
+        self._together = Together(self._fetch)
 
     async def find(self, client_id: str, now: datetime) -> OAuthClient | None:
         """The client with its secrets that are live `now`, None without one."""
-        client = await self._lookups.find(client_id) if may_be_client_id(client_id) else None
+        client = await self._together.ask(client_id) if may_be_client_id(client_id) else None
         return None if client is None else client.without_expired(now)
 
     async def all(self, now: datetime) -> list[OAuthClient]:

@@ -1,20 +1,22 @@
 """Sessions in PostgreSQL: one row each, however often it is refreshed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from services.token.domain import clients
 from services.token.domain.refresh_tokens import RefreshToken
+from services.token.domain.sessions import Refresh, Session
+from services.token.repository.advances import Advances
 from services.token.repository.revocations import RevocationRepository
+from services.token.repository.session_rows import NAMES, session_of
 from shared.bus.outbox import Inbox, Outbox
 from shared.contracts.token import Dialect, RevocationKind, SessionRevoked, TokensRevoked
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
-_COLUMNS = "id, user_id, client_id, dialect, scope, methods, counter, created_at, rotated_at, expires_at"
+_COLUMNS = ", ".join(NAMES)
 _LOCK_USER = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"
 _LOCK_USER_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))"
 _INSERT = f"""
@@ -72,40 +74,6 @@ _DELETE_EXPIRED = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A signed-in user at one client. `counter` says which refresh token is the current one."""
-
-    id: UUID
-    user_id: UUID
-    client_id: str
-    dialect: Dialect
-    scope: str | None
-    methods: tuple[str, ...]
-    counter: int
-    created_at: datetime
-    rotated_at: datetime
-    expires_at: datetime
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """What was granted, word by word."""
-        return tuple((self.scope or "").split())
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """A refresh token as it is presented, and the rules that hold for it."""
-
-    token: RefreshToken
-    client_id: str
-    dialect: Dialect
-    scope: str | None
-    now: datetime
-    life: timedelta
-    grace: timedelta
-
-
 class SessionRepository:
     """Sessions; whatever ends one is told in the same transaction."""
 
@@ -114,6 +82,7 @@ class SessionRepository:
         self._outbox = outbox
         self._inbox = inbox
         self._revocations = revocations
+        self._advances = Advances(database)
 
     async def insert(self, session: Session) -> None:
         """Begin a session, whose `created_at` is since when the proof counts.
@@ -144,20 +113,21 @@ class SessionRepository:
         Raises session_unknown, session_expired, session_revoked, session_replayed, invalid_scope; after the last the
         token is as good as before.
         """
-        presented = (
-            refresh.token.session_id,
-            refresh.token.counter,
-            refresh.client_id,
-            refresh.dialect,
-            refresh.now,
-            refresh.now + refresh.life,
-        )
-        # The usual case is this one statement, committed by itself.
-        if refresh.scope is None and (row := await self._database.fetchrow(_ADVANCE, *presented)) is not None:
-            return _session(row)
+        # The usual case. A scope is looked at before the session is advanced for good, so it has no part in this.
+        if refresh.scope is None and (advanced := await self._advances.advance(refresh)) is not None:
+            return advanced
         async with self._database.transaction() as connection:
-            if (row := await connection.fetchrow(_ADVANCE, *presented)) is not None:
-                session = _session(row)
+            row = await connection.fetchrow(
+                _ADVANCE,
+                refresh.token.session_id,
+                refresh.token.counter,
+                refresh.client_id,
+                refresh.dialect,
+                refresh.now,
+                refresh.expires_at,
+            )
+            if row is not None:
+                session = session_of(row)
                 clients.narrow_scope(refresh.scope, session.scopes)
                 return session
             session, replayed = await self._not_current(connection, refresh)
@@ -187,7 +157,7 @@ class SessionRepository:
             _COUNT_USE, token.session_id, token.counter, refresh.client_id, refresh.dialect, refresh.now, limit
         )
         if row is not None:
-            return _session(row)
+            return session_of(row)
         session = await self.find(refresh)
         raise Error(
             ErrorCode.REFRESH_LIMIT_REACHED,
@@ -253,7 +223,7 @@ class SessionRepository:
     async def find_live(self, token: RefreshToken, client_id: str, now: datetime) -> Session | None:
         """The session whose current refresh token this is, while it is alive and the client's."""
         row = await self._database.fetchrow(_FIND_LIVE, token.session_id, token.counter, client_id, now)
-        return None if row is None else _session(row)
+        return None if row is None else session_of(row)
 
     async def pages(self) -> int:
         """How many pages PostgreSQL keeps the sessions on."""
@@ -287,14 +257,9 @@ class SessionRepository:
 def _live(row: Any, refresh: Refresh) -> Session:
     if row is None or row["client_id"] != refresh.client_id or row["dialect"] != refresh.dialect:
         raise Error(ErrorCode.SESSION_UNKNOWN, "no session of this client has that refresh token")
-    session = _session(row)
+    session = session_of(row)
     if row["revoked_at"] is not None:
         raise Error(ErrorCode.SESSION_REVOKED, "the session has ended")
     if session.expires_at <= refresh.now:
         raise Error(ErrorCode.SESSION_EXPIRED, "the refresh token has expired")
     return session
-
-
-def _session(row: Any) -> Session:
-    values = {name: row[name] for name in _COLUMNS.split(", ")}
-    return Session(**values | {"methods": tuple(row["methods"])})

@@ -8,8 +8,9 @@ from services.token.client_authentication import ClientAuthentication
 from services.token.domain import clients
 from services.token.domain.dialects import DialectPolicy, Policies
 from services.token.domain.refresh_tokens import RefreshTokens
+from services.token.domain.sessions import Refresh, Session
 from services.token.key_ring import KeyRing
-from services.token.repository.sessions import Refresh, Session, SessionRepository
+from services.token.repository.sessions import SessionRepository
 from services.token.token_issuer import TokenIssuer
 from shared.bus.bus import Bus
 from shared.clock import Clock

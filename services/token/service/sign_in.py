@@ -7,7 +7,8 @@ from typing import get_args
 from services.token.client_authentication import ClientAuthentication
 from services.token.domain import clients
 from services.token.domain.dialects import DialectPolicy, Policies
-from services.token.repository.sessions import Session, SessionRepository
+from services.token.domain.sessions import Session
+from services.token.repository.sessions import SessionRepository
 from services.token.token_issuer import TokenIssuer
 from shared.bus.bus import Bus
 from shared.clock import Clock

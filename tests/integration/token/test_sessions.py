@@ -62,6 +62,36 @@ async def test_fifty_refreshes_at_once(token: Token) -> None:
     assert await outcome(token.refresh(successors[7])) == "ok"
 
 
+async def test_many_sessions_at_once(token: Token) -> None:
+    """Sessions that are refreshed at the same moment each get their own successor, and bad tokens among them theirs."""
+    held = [await token.sign_in() for _ in range(6)]
+    used = held[4]
+    newest = await token.refresh(await token.refresh(used))
+    ended = held[5]
+    await token.platform.database.execute(
+        "UPDATE token.sessions SET revoked_at = created_at WHERE id = $1", ended.session_id
+    )
+    outcomes = [asyncio.create_task(outcome(token.refresh(one))) for one in (used, ended)]
+    successors = await asyncio.gather(*(token.refresh(one) for one in held[:4]))
+    assert [successor.session_id for successor in successors] == [one.session_id for one in held[:4]]
+    assert [await counter(token, one) for one in held[:4]] == [1] * 4
+    assert await asyncio.gather(*outcomes) == ["session_replayed", "session_revoked"]
+    assert await outcome(token.refresh(newest)) == "session_revoked"
+
+
+async def test_a_session_that_is_locked_keeps_nobody_else_waiting(token: Token) -> None:
+    """Whoever refreshes at the same moment as a session that is being changed is answered at once."""
+    locked, free = await token.sign_in(), [await token.sign_in() for _ in range(3)]
+    async with token.platform.database.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM token.sessions WHERE id = $1 FOR UPDATE", locked.session_id)
+        waiting = asyncio.create_task(token.refresh(locked))
+        successors = await asyncio.gather(*(token.refresh(one) for one in free))
+        assert [successor.session_id for successor in successors] == [one.session_id for one in free]
+        assert not waiting.done()
+    assert (await waiting).session_id == locked.session_id
+    assert await counter(token, locked) == 1
+
+
 async def test_replay_after_the_grace_ends_the_family(token: Token) -> None:
     """A used token that comes back after the grace ends its session, the newest token too, and that is told once."""
     held, bystander = await token.sign_in(), await token.sign_in()

@@ -1,4 +1,4 @@
-"""Look-ups of one turn of the event loop, in one statement."""
+"""What is asked for in one turn of the event loop, asked in one statement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -10,20 +10,20 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Lookups(Generic[K, V]):
-    """Finds by key, and asks once for all that is asked for in one turn of the event loop.
+class Together(Generic[K, V]):
+    """Asks once for all that is asked for in one turn of the event loop.
 
     Nothing is remembered: the answer is what there was after the question.
     """
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
-        """`fetch` has a deadline of its own, and answers with what it found of several different keys."""
+        """`fetch` is given several different keys, answers for those it can, and has a deadline of its own."""
         self._fetch = fetch
         self._turns: Turns[None, tuple[K, asyncio.Future[V | None]]] = Turns(self._send)
         self._fetching: set[asyncio.Task[None]] = set()
 
-    async def find(self, key: K) -> V | None:
-        """What there is under `key`, None without it. Raises what `fetch` raises."""
+    async def ask(self, key: K) -> V | None:
+        """What `fetch` answers for `key`, None without an answer. Raises what `fetch` raises."""
         found: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._turns.add(None, (key, found))
         return await found
