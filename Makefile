@@ -44,6 +44,10 @@ bench: bootstrap ## Measure every operation beside the machine's own floors
 bench-replicas: bootstrap ## Measure what a second replica of token adds
 	@.venv/bin/python -m tests.bench.replicas
 
+.PHONY: bench-scale
+bench-scale: bootstrap ## Measure whether a million users cost more per request than a thousand
+	@.venv/bin/python -m tests.bench.scale
+
 .PHONY: bench-revocation
 bench-revocation: bootstrap ## Measure how soon revoked tokens are refused everywhere
 	@.venv/bin/python -m tests.bench.revocation
