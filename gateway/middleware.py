@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +28,7 @@ def around_requests(
     dialects: Sequence[Dialect], addresses: Addresses, telemetry: Telemetry, entropy: Entropy, seconds: float
 ) -> Middleware:
     """The one middleware. A request has `seconds` in all, over every hop."""
+    spoken_at = lru_cache(maxsize=1024)(lambda path: dialect_of(path, dialects))
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -34,7 +36,7 @@ def around_requests(
         given = request.headers.get("X-Request-Id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else entropy.token_bytes(16).hex()
         request[REQUEST_ID] = request_id
-        dialect = dialect_of(request.path, dialects)
+        dialect = spoken_at(request.path)
         fault: dict[str, Any] = {}
         with context.request(request_id, seconds):
             try:
