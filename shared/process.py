@@ -106,13 +106,22 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
             await stack.enter_async_context(admin)
             await stack.enter_async_context(component.open(settings, kit))
             kit.telemetry.log.info("started")
-        # What is there by now stays: the collector need not look through it again and again (3 % of the CPU).
-        gc.collect()
-        gc.freeze()
+        _calm_collector()
         await stop.wait()
         for kit in kits:
             kit.health.stopping = True
             kit.telemetry.log.info("stopping")
+
+
+def _calm_collector() -> None:
+    """Have the collector look for cycles seldom, and never among what is there by now and stays.
+
+    A request leaves few cycles and many objects behind, by whose number the collector goes: at Python's own thresholds
+    it took a fifth of the CPU of client_credentials (701 µs with, 536 without).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 @asynccontextmanager
