@@ -4,9 +4,9 @@
     .venv/bin/python -m tests.bench.scale --users 50000 --sessions 200000 --seconds 1
 
 Runs two platforms, each on servers of its own: a small one with a thousand users, and a large one. Both are asked the
-same, one right after the other, so that what else the machine does falls on both; at first as they are, then while
+same, one right after the other, so that what else the machine does falls on both: at first as they are, then while
 every fifth session of the large one has expired and is being deleted. client_credentials touches nothing that grows:
-what its ratio differs from 1 by is chance.
+as far as its ratios are from 1 by chance, the others may be too.
 
 Ends with status 1 when any answer was wrong, never because a ratio is too large.
 """
@@ -184,8 +184,8 @@ async def main(size: Size, seconds: int, rounds: int) -> bool:
     finally:
         remove(home)
     sizes = f"small: {small.size}; large: {size}; connections: {CONNECTIONS}"
-    found = {"machine": machine, "sizes": sizes, "seconds": seconds, "rounds": rounds, **document(*phases)}
-    sys.stdout.write(f"{sizes}\n\n{text(*phases)}\n{keep('scale', found).relative_to(ROOT)}\n")
+    found = {"machine": machine, "sizes": sizes, "seconds": seconds, "rounds": rounds, **document(phases)}
+    sys.stdout.write(f"{sizes}\n\n{text(phases)}\n{keep('scale', found).relative_to(ROOT)}\n")
     return not any(phase.wrong for phase in phases)
 
 

@@ -92,38 +92,20 @@ class Phase:
         )
 
 
-def added(before: Phase, after: Phase) -> list[Ratio]:
-    """What the ratios of one phase have become in another; both sides had the same weather in each."""
-    return [
-        Ratio(one.operation, one.measure, one.ratio, other.ratio, other.ratio / one.ratio if one.ratio else 0.0)
-        for one, other in zip(before.ratios, after.ratios, strict=True)
-    ]
-
-
-def document(before: Phase, after: Phase) -> dict[str, Any]:
+def document(phases: Sequence[Phase]) -> dict[str, Any]:
     """All of it, for JSON."""
-    phases = [asdict(phase) | {"ratios": _documents(phase.ratios)} for phase in (before, after)]
-    return {"limit": LIMIT, "phases": phases, "added": _documents(added(before, after))}
+    return {"limit": LIMIT, "phases": [asdict(phase) | {"ratios": _documents(phase.ratios)} for phase in phases]}
 
 
-def text(before: Phase, after: Phase) -> str:
-    """The tables."""
-    return "\n".join(
-        [
-            *_phase(before),
-            *_phase(after),
-            f"Ratios {after.name}, against those before: at most {LIMIT} ×",
-            *_table(added(before, after), "{:8.2f}"),
-            "",
-            *before.wrong,
-            *after.wrong,
-        ]
-    )
+def text(phases: Sequence[Phase]) -> str:
+    """The tables of each phase, and whatever was wrong."""
+    lines = [line for phase in phases for line in _phase(phase)]
+    return "\n".join(lines + [line for phase in phases for line in phase.wrong])
 
 
 def _phase(phase: Phase) -> Iterator[str]:
     yield f"{phase.name}, small → large: at most {LIMIT} ×"
-    yield from _table(phase.ratios, "{:8,.1f}")
+    yield from _table(phase.ratios)
     yield f"{phase.name}: requests/s and CPU-µs per request on the large side"
     for operation in phase.operations:
         figures = [pair.large for pair in phase.of(operation)]
@@ -134,10 +116,10 @@ def _phase(phase: Phase) -> Iterator[str]:
     yield ""
 
 
-def _table(ratios: Sequence[Ratio], form: str) -> Iterator[str]:
+def _table(ratios: Sequence[Ratio]) -> Iterator[str]:
     for operation in dict.fromkeys(one.operation for one in ratios):
         cells = [
-            f"{one.measure} {form.format(one.small)} → {form.format(one.large)}: {one.ratio:4.2f} × {one.verdict:6}"
+            f"{one.measure} {one.small:8,.1f} → {one.large:8,.1f}: {one.ratio:4.2f} × {one.verdict:6}"
             for one in ratios
             if one.operation == operation
         ]

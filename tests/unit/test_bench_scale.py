@@ -2,7 +2,7 @@
 
 from tests.bench.load import Outcome
 from tests.bench.measuring import Figure
-from tests.bench.scale_results import Pair, Phase, added
+from tests.bench.scale_results import Pair, Phase
 
 
 def figure(p50_ms: float, cpu_us: float, errors: int = 0) -> Figure:
@@ -28,12 +28,6 @@ def test_too_much_is_told() -> None:
     """A fifth more is the most that is within."""
     found = phase((figure(10, 1000), figure(12, 1201))).ratios
     assert [one.verdict for one in found] == ["within", "within", "over"]
-
-
-def test_what_another_phase_adds() -> None:
-    """The ratio of one phase against that of the phase before."""
-    before, after = phase((figure(10, 100), figure(20, 100))), phase((figure(30, 100), figure(90, 100)))
-    assert [round(one.ratio, 2) for one in added(before, after)] == [1.5, 1.5, 1.0]
 
 
 def test_a_wrong_answer_on_either_side_is_told() -> None:
