@@ -7,7 +7,7 @@ import re
 
 from shared.bus import topology
 from shared.bus.messages import EVENTS
-from shared.contracts import identity, otp, password, token  # noqa: F401 - they fill the register
+from shared.contracts import identity, otp, password, providers, token  # noqa: F401 - they fill the register
 
 SERVICES = ("token", "identity", "otp", "password")
 COMPONENTS = ("gateway", *SERVICES, "operator")

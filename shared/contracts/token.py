@@ -113,6 +113,22 @@ class ContinueSignIn(Call[SignedIn], subject="token.continue_sign_in.v1", caller
     source: str | None = None
 
 
+class SignInWithProvider(Call[SignedIn], subject="token.sign_in_with_provider.v1", callers=("gateway",), timeout=5.0):
+    """A session, or what comes first, for somebody whom an external provider has sent back.
+
+    The fields are those of identity.authenticate_by_provider.v1, and so are the errors. A challenge is answered by
+    `ContinueSignIn`. Not idempotent: the state and the code are spent by it.
+    """
+
+    dialect: Dialect
+    provider: str
+    state: Secret
+    browser: Secret
+    code: Secret
+    issuer: str | None = None
+    source: str | None = None
+
+
 class KeySet(Reply):
     """Public keys as a JWK Set (RFC 7517 §5)."""
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel, SecretStr
 
 from shared.bus.messages import CALLS, EVENTS, Message
-from shared.contracts import identity, otp, password, token  # noqa: F401 - they fill the register
+from shared.contracts import identity, otp, password, providers, token  # noqa: F401 - they fill the register
 
 FOLDER = Path(__file__).parent
 LAW = (
