@@ -8,6 +8,7 @@ from cli import components
 from cli.clients import client
 from cli.keys import keys
 from cli.output import show
+from cli.providers import provider
 from cli.revoke import revoke
 from cli.security_settings import settings
 from cli.users import user
@@ -80,6 +81,7 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
 main.add_command(client)
 main.add_command(revoke)
 main.add_command(keys)
+main.add_command(provider)
 main.add_command(settings)
 main.add_command(user)
 
