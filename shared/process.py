@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -24,6 +26,7 @@ from shared.telemetry.admin import admin_server
 S = TypeVar("S", bound=Settings)
 
 _CANCEL_AGAIN_SECONDS = 1.0
+_NICE = 10
 
 
 @dataclass
@@ -59,10 +62,12 @@ class Component:
     """How a component is made: its settings and the context in which it runs.
 
     Entering the context starts it; leaving it takes no new work, finishes what was begun and closes.
+    With `stands_back` its process, where it has one of its own, leaves the cores to whoever else wants them.
     """
 
     settings: type[Settings]
     open: Callable[[Any, Kit], AbstractAsyncContextManager[None]]
+    stands_back: bool = False
 
     @property
     def name(self) -> str:
@@ -89,6 +94,8 @@ def run(components: Sequence[Component]) -> None:
     """Run components in this process until SIGTERM or SIGINT, then drain."""
     settings = load_settings(components)
     configure_logging(settings[0].log_level)
+    if all(component.stands_back for component in components):
+        _stand_back()
     uvloop.run(_serve(list(zip(components, settings, strict=True))))
 
 
@@ -111,6 +118,13 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
         for kit in kits:
             kit.health.stopping = True
             kit.telemetry.log.info("stopping")
+
+
+def _stand_back() -> None:
+    """Lower the priority of this process, also where Linux shares the cores out by session (sched(7), autogroup)."""
+    os.nice(_NICE)
+    with suppress(OSError), Path("/proc/self/autogroup").open("w") as autogroup:
+        autogroup.write(str(_NICE))
 
 
 def _calm_collector() -> None:

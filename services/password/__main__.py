@@ -57,7 +57,7 @@ async def open_password(settings: PasswordSettings, kit: Kit) -> AsyncIterator[N
             yield
 
 
-COMPONENT = Component(PasswordSettings, open_password)
+COMPONENT = Component(PasswordSettings, open_password, stands_back=True)
 
 if __name__ == "__main__":
     run([COMPONENT])

@@ -64,9 +64,9 @@ async def test_a_background_task_that_dies_is_told(capsys: pytest.CaptureFixture
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
-def _start(environ: dict[str, str]) -> "subprocess.Popen[str]":
+def _start(environ: dict[str, str], program: str = COMPONENT) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", COMPONENT],
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env={"PATH": os.defpath, **environ},
         stdout=subprocess.PIPE,
@@ -88,6 +88,22 @@ def test_a_component_leaves_in_order_when_it_is_told_to(number: signal.Signals) 
     assert process.returncode == 0, err
     assert "closed" in out
     assert '"stopping"' in out
+
+
+@pytest.mark.parametrize("stands_back", [True, False])
+def test_a_component_that_stands_back_has_a_lower_priority(*, stands_back: bool) -> None:
+    """Hashing passwords leaves the cores to whoever else wants them; the other components keep their priority."""
+    program = COMPONENT.replace("open_otp)])", f"open_otp, stands_back={stands_back})])")
+    with _start({"DRAGOMAN_RABBITMQ_URL": "amqp://nowhere/"}, program) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if '"started"' in line:
+                break
+        priority = os.getpriority(os.PRIO_PROCESS, process.pid)
+        process.terminate()
+        process.communicate(timeout=20)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert priority == (min(19, own + 10) if stands_back else own)
 
 
 def test_a_component_with_mistakes_in_its_environment_does_not_start() -> None:
