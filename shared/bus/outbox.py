@@ -59,7 +59,10 @@ class Inbox:
 
 
 class OutboxRelay:
-    """Publishes what is in the outbox, oldest first, from any number of replicas at once."""
+    """Publishes what is in the outbox from any number of replicas at once: the oldest first, what failed once last.
+
+    That is the order of the index, so that a backlog of 100,000 events after an outage is not sorted for each batch.
+    """
 
     def __init__(
         self, schema: str, database: Database, bus: Bus, outbox: Outbox, clock: Clock, telemetry: Telemetry
@@ -102,7 +105,7 @@ class OutboxRelay:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(
                 f"SELECT id, subject, body, request_id, attempts FROM {self._schema}.outbox "
-                "WHERE due_at <= $1 ORDER BY position LIMIT $2 FOR UPDATE SKIP LOCKED",
+                "WHERE due_at <= $1 ORDER BY due_at, position LIMIT $2 FOR UPDATE SKIP LOCKED",
                 now,
                 _BATCH,
             )
