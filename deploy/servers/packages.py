@@ -12,6 +12,7 @@ PACKAGES = {
     "redis": ["redis-server"],
     "rabbitmq": ["rabbitmq-server"],
     "wrk": ["wrk"],
+    "chromium": ["chromium", "chromium-driver"],
 }
 
 # policy-rc.d answers 101 ("not allowed") whenever a package wants to start its unit; what was there comes back.

@@ -1,7 +1,7 @@
 """A platform for each module of tests: its own database, roles, keys and logs, in the worker's virtual host."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.support.urls import ServerUrls
 @pytest.fixture(scope="module")
 def platform(server_urls: ServerUrls, worker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One replica of each, ready, with the demo data."""
-    with _new_platform(server_urls, worker, tmp_path_factory.mktemp("platform")) as made:
+    with new_platform(server_urls, worker, tmp_path_factory.mktemp("platform")) as made:
         asyncio.run(start(made))
         yield made
 
@@ -29,7 +29,7 @@ def platform(server_urls: ServerUrls, worker: str, tmp_path_factory: pytest.Temp
 @pytest.fixture
 def bare_platform(server_urls: ServerUrls, worker: str, tmp_path: Path) -> Iterator[Platform]:
     """An empty database and no process."""
-    with _new_platform(server_urls, worker, tmp_path) as made:
+    with new_platform(server_urls, worker, tmp_path) as made:
         yield made
 
 
@@ -54,7 +54,10 @@ async def start(platform: Platform) -> None:
 
 
 @contextmanager
-def _new_platform(urls: ServerUrls, worker: str, directory: Path) -> Iterator[Platform]:
+def new_platform(
+    urls: ServerUrls, worker: str, directory: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
+    """A platform with an empty database and no process, in the worker's corner; no log of its may have a secret."""
     corner = f"dragoman_e2e_{worker}"
     with ExitStack() as stack:
         vhost = at_path(urls.rabbitmq, f"/test_{worker}")
@@ -63,7 +66,7 @@ def _new_platform(urls: ServerUrls, worker: str, directory: Path) -> Iterator[Pl
         stack.callback(lambda: asyncio.run(_drop_database(urls.postgres, corner)))
         asyncio.run(_create_database(urls.postgres, corner))
         mine = ServerUrls(at_path(urls.postgres, f"/{corner}"), urls.redis, vhost)
-        platform = Platform(directory, mine, corner=corner, password=PASSWORD)
+        platform = Platform(directory, mine, corner=corner, password=PASSWORD, settings=settings)
         stack.callback(platform.close)
         yield platform
         for file in (directory / "secrets").glob("*"):

@@ -96,15 +96,25 @@ class Replica:
 class Platform:
     """Starts, kills and counts the processes of one platform. `close` ends all that it has started."""
 
-    def __init__(self, directory: Path, urls: ServerUrls, *, corner: str, password: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        urls: ServerUrls,
+        *,
+        corner: str,
+        password: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """`urls` name the database and the virtual host to use; `corner` tells roles and keys apart from others'.
 
-        `password` is that of each component's user on the broker, and of each role that is made.
+        `password` is that of each component's user on the broker, and of each role that is made. `settings` come on
+        top of the platform's own, for every component and for the operators' commands.
         """
         self._directory = directory
         self._urls = urls
         self._corner = corner
         self._password = password
+        self._settings = settings or {}
         self._numbers = count(1)
         self.every: list[Replica] = []
         """Every process there has been, for its log."""
@@ -207,6 +217,7 @@ class Platform:
                 )
                 for service in SERVICES
             },
+            **self._settings,
         }
         ports = (urlsplit(self.inbox["http"]).port, urlsplit(self.inbox["smtp"]).port)
         return component_environment(
