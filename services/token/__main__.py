@@ -44,6 +44,7 @@ from shared.contracts.token import (
     RotateClientSecret,
     RotateSigningKey,
     SignIn,
+    SignInWithProvider,
     WithdrawClientSecrets,
 )
 from shared.hashing import HashPool
@@ -91,6 +92,7 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
                 GrantPassword: signing_in.grant_password,
                 GrantRefreshToken: granting.grant_refresh_token,
                 SignIn: signing_in.sign_in,
+                SignInWithProvider: signing_in.sign_in_with_provider,
                 ContinueSignIn: signing_in.continue_sign_in,
                 EndSession: revoking.end_session,
                 GetKeys: granting.get_keys,

@@ -33,6 +33,8 @@ class DialectPolicy:
     `id_token`: its clients read one (OpenID Connect Core §2).
     `second_factor`, `new_password`, `accept_code`: what identity may ask of its users, and take as their proof.
     `names_second_factor`: its clients are told which factor is missing, though they can't prove it.
+    `providers`: its users may come by way of an external provider. There is no password then beside which a second
+    factor could be given, so that it is a challenge, however the dialect has it otherwise.
     """
 
     dialect: Dialect
@@ -45,6 +47,7 @@ class DialectPolicy:
     new_password: bool = False
     accept_code: bool = False
     names_second_factor: bool = False
+    providers: bool = False
 
     @property
     def refresh_life(self) -> timedelta:
@@ -53,7 +56,7 @@ class DialectPolicy:
 
     def may_challenge(self, kind: ChallengeKind) -> bool:
         """Whether its clients can meet such a challenge."""
-        return self.new_password if kind == "new_password" else self.second_factor == "challenge"
+        return self.new_password if kind == "new_password" else self.second_factor == "challenge" or self.providers
 
 
 Policies = Mapping[Dialect, DialectPolicy]
@@ -78,7 +81,13 @@ def policies(lives: Mapping[Dialect, Lives], *, enterprise_refresh_limit: int) -
                 new_password=True,
                 names_second_factor=True,
             ),
-            DialectPolicy(dialect="directus", client_id="directus", lives=lives["directus"], second_factor="inline"),
+            DialectPolicy(
+                dialect="directus",
+                client_id="directus",
+                lives=lives["directus"],
+                second_factor="inline",
+                providers=True,
+            ),
         )
     }
 

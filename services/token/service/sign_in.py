@@ -14,9 +14,12 @@ from shared.bus.bus import Bus
 from shared.clock import Clock
 from shared.contracts import token as contract
 from shared.contracts.identity import AnswerChallenge, Authenticate, Authentication, SecondFactor
+from shared.contracts.providers import AuthenticateByProvider
 from shared.contracts.token import Dialect, SignedIn, SignInChallenge, TokenSet
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
+
+_Proof = Authenticate | AuthenticateByProvider | AnswerChallenge
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class SignInService:
         proof = Authenticate(identifier=call.identifier, secret=call.password, code=code, source=call.source)
         return await self._signed_in(policy, _proof(policy, proof), asked_at)
 
+    async def sign_in_with_provider(self, call: contract.SignInWithProvider) -> SignedIn:
+        """A session for whom an external provider has sent back, or the second factor that comes first."""
+        asked_at = self.clock.now()
+        policy = self._policy(call.dialect)
+        if not policy.providers:
+            raise Error(ErrorCode.INVALID_REQUEST, f"{call.dialect} has no external providers")
+        proof = AuthenticateByProvider(
+            provider=call.provider,
+            dialect=call.dialect,
+            state=call.state,
+            browser=call.browser,
+            code=call.code,
+            issuer=call.issuer,
+            source=call.source,
+        )
+        return await self._signed_in(policy, proof, asked_at)
+
     async def continue_sign_in(self, call: contract.ContinueSignIn) -> SignedIn:
         """The session that a challenge stood before, or another challenge."""
         asked_at = self.clock.now()
@@ -76,9 +96,7 @@ class SignInService:
             raise Error(ErrorCode.INVALID_REQUEST, f"{dialect} has clients of its own: use the password grant")
         return policy
 
-    async def _signed_in(
-        self, policy: DialectPolicy, proof: Authenticate | AnswerChallenge, asked_at: datetime
-    ) -> SignedIn:
+    async def _signed_in(self, policy: DialectPolicy, proof: _Proof, asked_at: datetime) -> SignedIn:
         try:
             recognised = await self.bus.call(proof)
             challenge = _challenge(policy, recognised)
@@ -90,7 +108,7 @@ class SignInService:
             return SignedIn(challenge=challenge)
         assert policy.client_id is not None
         began_at = _began_at(proof, recognised, asked_at)
-        lost = ErrorCode.WRONG_PASSWORD if isinstance(proof, Authenticate) else ErrorCode.CHALLENGE_UNKNOWN
+        lost = ErrorCode.CHALLENGE_UNKNOWN if isinstance(proof, AnswerChallenge) else ErrorCode.WRONG_PASSWORD
         session = await self._begin(policy, policy.client_id, recognised, began_at, scope=None, lost=lost)
         return SignedIn(tokens=await self.issuer.for_session(session, user=recognised.user))
 
@@ -159,7 +177,7 @@ def _factor(error: Error) -> SecondFactor | None:
     return next((factor for factor in get_args(SecondFactor) if factor == error.detail.get("factor")), None)
 
 
-def _began_at(proof: Authenticate | AnswerChallenge, recognised: Authentication, asked_at: datetime) -> datetime:
+def _began_at(proof: _Proof, recognised: Authentication, asked_at: datetime) -> datetime:
     """From when on the session counts: whatever ends the user's sessions up to a later moment ends this one too.
 
     That is the moment before the proof was asked for. A password that is replaced, or a user who is suspended, while
@@ -168,9 +186,9 @@ def _began_at(proof: Authenticate | AnswerChallenge, recognised: Authentication,
     A sign-in that has itself replaced the password is the exception: its proof is the new one, and from the moment
     before, the session would end by its own change. identity says when it held, which is after the change.
 
-    A second factor completes a password that was right some time ago. When identity says since when, that counts: the
+    A second factor completes a first one that was right some time ago. When identity says since when, that counts: the
     password may have been replaced between the two.
     """
-    if isinstance(proof, Authenticate) or recognised.proved_at is None:
+    if not isinstance(proof, AnswerChallenge) or recognised.proved_at is None:
         return asked_at
     return recognised.proved_at if proof.kind == "new_password" else min(asked_at, recognised.proved_at)

@@ -30,6 +30,7 @@ from shared.contracts.identity import (
     User,
     UserState,
 )
+from shared.contracts.providers import AuthenticateByProvider
 from shared.contracts.token import (
     Client,
     ContinueSignIn,
@@ -44,6 +45,7 @@ from shared.contracts.token import (
     SignedIn,
     SignIn,
     SignInChallenge,
+    SignInWithProvider,
     TokenSet,
 )
 from shared.errors import Error, ErrorCode
@@ -57,22 +59,24 @@ CLIENT, SECRET = "abc123", "456789"
 USERNAME, PASSWORD = "someone@example.com", "def56789"
 MUST_CHANGE, CAREFUL = "new@example.com", "careful@example.com"
 CODE = "135790"
+UNVERIFIED = "unverified@example.com"
 
 
 class FakeIdentity:
     """Knows one user who is admitted, one who must change the password first, and one with a second factor.
 
-    Any e-mail address with a UUID before the @ is that user, who is admitted too.
+    Any e-mail address with a UUID before the @ is that user, who is admitted too. A provider's code is the e-mail
+    address of whom it has signed in.
     """
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.user_id = uuid4()
         self.asked: list[str] = []
-        self.calls: list[Authenticate | AnswerChallenge] = []
+        self.calls: list[Authenticate | AuthenticateByProvider | AnswerChallenge] = []
         self.states: dict[UUID, UserState] = {}
         self.gone: set[UUID] = set()
-        self.challenges: dict[str, tuple[str, str, str]] = {}
+        self.challenges: dict[str, tuple[str, str, str, str]] = {}
         self.proved_at: datetime | None = None
         self.before_answer: Callable[[], Awaitable[object]] | None = None
         self.after_new_password: Callable[[datetime], Awaitable[object]] | None = None
@@ -88,25 +92,40 @@ class FakeIdentity:
         challenge, methods = None, ["pwd"]
         if call.identifier == CAREFUL:
             if call.second_factor == "challenge":
-                challenge = self._challenge(call, "second_factor")
+                challenge = self._challenge(call.dialect, call.identifier, "second_factor")
             else:
-                methods = self._second_factor(call.code)
+                methods += self._second_factor(call.code)
         if call.identifier == MUST_CHANGE:
             # What an identity answers that does not know yet who can be challenged: one without a token.
-            challenge = self._challenge(call, "new_password") if call.new_password else Challenge(kind="new_password")
+            challenge = Challenge(kind="new_password")
+            if call.new_password:
+                challenge = self._challenge(call.dialect, call.identifier, "new_password")
         return Authentication(user=self._user(call.identifier), methods=methods, challenge=challenge)
+
+    async def authenticate_by_provider(self, call: AuthenticateByProvider) -> Authentication:
+        """As identity does, for whom the code names; `unverified` is nobody."""
+        self.calls.append(call)
+        if self.before_answer is not None:
+            await self.before_answer()
+        name = call.code.get_secret_value()
+        if name == UNVERIFIED:
+            raise Error(ErrorCode.NO_SUCH_USER, "the address is not verified")
+        challenge = self._challenge(call.dialect, name, "second_factor", "fed") if name == CAREFUL else None
+        return Authentication(user=self._user(name), methods=["fed"], challenge=challenge)
 
     async def answer_challenge(self, call: AnswerChallenge) -> Authentication:
         """As identity does; the new password counts since a moment that `after_new_password` is told."""
         self.calls.append(call)
         if self.before_answer is not None:
             await self.before_answer()
-        kind, dialect, identifier = self.challenges.pop(call.token.get_secret_value(), ("", "", ""))
+        token = call.token.get_secret_value()
+        kind, dialect, identifier, method = self.challenges.get(token, ("", "", "", ""))
         if (kind, dialect) != (call.kind, call.dialect):
             raise Error(ErrorCode.CHALLENGE_UNKNOWN, "no such challenge")
-        methods, proved_at = ["pwd"], self.proved_at
+        del self.challenges[token]
+        methods, proved_at = [method], self.proved_at
         if kind == "second_factor":
-            methods = self._second_factor(call.code)
+            methods += self._second_factor(call.code)
         else:
             changed_at = self.clock.now()
             proved_at = changed_at + timedelta(microseconds=1)
@@ -121,9 +140,9 @@ class FakeIdentity:
         user = self._user(USERNAME if call.user_id == self.user_id else f"{call.user_id}@example.com")
         return user.model_copy(update={"state": self.states.get(call.user_id, "active")})
 
-    def _challenge(self, call: Authenticate, kind: ChallengeKind) -> Challenge:
+    def _challenge(self, dialect: str, identifier: str, kind: ChallengeKind, method: str = "pwd") -> Challenge:
         token = str(uuid4())
-        self.challenges[token] = (kind, call.dialect, call.identifier)
+        self.challenges[token] = (kind, dialect, identifier, method)
         factor: SecondFactor | None = "totp" if kind == "second_factor" else None
         expires_at = self.clock.now() + timedelta(minutes=3)
         return Challenge(kind=kind, token=SecretStr(token), factor=factor, expires_at=expires_at)
@@ -134,7 +153,7 @@ class FakeIdentity:
             raise Error(ErrorCode.SECOND_FACTOR_REQUIRED, "a second factor is required", detail=detail)
         if code.get_secret_value() != CODE:
             raise Error(ErrorCode.WRONG_CODE, "the code is wrong")
-        return ["pwd", "otp", "mfa"]
+        return ["otp", "mfa"]
 
     def _user(self, name: str) -> User:
         if name == USERNAME:
@@ -168,6 +187,7 @@ class Platform:
             neighbours["identity"].serve(
                 {
                     Authenticate: self.identity.authenticate,
+                    AuthenticateByProvider: self.identity.authenticate_by_provider,
                     AnswerChallenge: self.identity.answer_challenge,
                     GetUser: self.identity.get_user,
                 }
@@ -228,6 +248,12 @@ class Token:
     async def start(self, dialect: Dialect, name: str = USERNAME, password: str = PASSWORD, **more: Any) -> SignedIn:
         """Sign in by a dialect without clients of its own."""
         call = SignIn(dialect=dialect, identifier=name, password=SecretStr(password), **more)
+        return await self.neighbours["gateway"].call(call)
+
+    async def come_back(self, name: str = USERNAME, dialect: Dialect = "directus", **more: Any) -> SignedIn:
+        """Sign in by what a provider sent the browser back with."""
+        given = {"state": SecretStr("the state"), "browser": SecretStr("the browser"), "code": SecretStr(name)}
+        call = SignInWithProvider(dialect=dialect, provider="example", **given | more)
         return await self.neighbours["gateway"].call(call)
 
     async def answer(self, dialect: Dialect, challenge: SignInChallenge, **answer: Any) -> SignedIn:

@@ -191,7 +191,6 @@ async def test_challenges_of_another_dialect(token: Token) -> None:
     asked = len(token.platform.identity.calls)
     answers = {"code": SecretStr(CODE), "new_password": NEW}
     misplaced: list[tuple[Dialect, SignInChallenge]] = [
-        ("directus", factor),
         ("enterprise", factor),
         ("backoffice", due),
         ("directus", due),
@@ -199,7 +198,8 @@ async def test_challenges_of_another_dialect(token: Token) -> None:
     for dialect, met in misplaced:
         assert await outcome(token.answer(dialect, met, **answers)) == "challenge_unknown"
     assert len(token.platform.identity.calls) == asked
-    # Under the name of a kind that the dialect does have, identity refuses.
+    # Of a kind, or under the name of a kind, that the dialect does have: identity refuses.
+    assert await outcome(token.answer("directus", factor, **answers)) == "challenge_unknown"
     disguised = factor.model_copy(update={"kind": "new_password"})
     assert await outcome(token.answer("enterprise", disguised, **answers)) == "challenge_unknown"
     assert await token.platform.database.fetchval(SESSIONS) == 0

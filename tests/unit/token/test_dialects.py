@@ -77,7 +77,7 @@ def test_only_enterprise_keeps_its_refresh_token() -> None:
 
 
 def test_what_may_be_asked_of_users() -> None:
-    """A factor is challenged for in backoffice and given at once in directus; only enterprise asks for passwords."""
+    """Factors are challenged for in backoffice, and behind providers in directus; only enterprise asks for passwords."""
     table = policies()
     assert {name: policy.second_factor for name, policy in table.items()} == {
         "oauth2": "refuse",
@@ -85,7 +85,11 @@ def test_what_may_be_asked_of_users() -> None:
         "enterprise": "refuse",
         "directus": "inline",
     }
-    assert {name for name, policy in table.items() if policy.may_challenge("second_factor")} == {"backoffice"}
+    assert {name for name, policy in table.items() if policy.may_challenge("second_factor")} == {
+        "backoffice",
+        "directus",
+    }
+    assert {name for name, policy in table.items() if policy.providers} == {"directus"}
     assert {name for name, policy in table.items() if policy.may_challenge("new_password")} == {"enterprise"}
     assert {name for name, policy in table.items() if policy.accept_code} == {"oauth2"}
     assert {name for name, policy in table.items() if policy.names_second_factor} == {"enterprise"}
