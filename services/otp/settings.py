@@ -40,7 +40,7 @@ class OtpSettings(Settings):
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
     redis_url: SecretStr = Field(description="Redis URL")
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
-    prefetch: int = Field(64, ge=1, le=1000, description="calls and deliveries worked on at once")
+    prefetch: int = Field(64, ge=1, le=1000, description="messages worked on at once: calls, groups, deliveries")
 
     code_key: SecretStr = Field(
         description="what codes are derived from: 32 random bytes or more as base64url; "

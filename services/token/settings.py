@@ -25,7 +25,7 @@ class TokenSettings(Settings):
     )
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
-    prefetch: int = Field(64, ge=1, le=1000, description="calls worked on at once")
+    prefetch: int = Field(256, ge=1, le=1000, description="messages worked on at once, each a call or a group")
     issuer: str = Field(pattern=r"^https?://[^?#]+$", description="the `iss` of every token: the platform's own URL")
     audience: str = Field("", description="the `aud` of clients that name none; empty means the issuer")
     wrapping_key: SecretStr = Field(description="base64url of 32 bytes, under which private keys are encrypted at rest")
