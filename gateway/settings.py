@@ -8,6 +8,7 @@ from gateway.addresses import parse_networks
 from gateway.cors import CorsPolicy
 from gateway.forward_rules import parse_rules
 from gateway.limits import rules
+from gateway.redirects import check_prefix
 from gateway.reset_urls import page_of
 from shared.settings import CommaList, Settings
 
@@ -75,6 +76,11 @@ class GatewaySettings(Settings):
     directus_password_reset_url_allow_list: CommaList = Field(
         [], description="further pages that a client may have them lead to (origin and path), with commas"
     )
+    directus_redirect_allow_list: CommaList = Field(
+        [],
+        description="pages that browsers may return to from an external provider (origin and path, which those below "
+        "share), with commas; empty: none",
+    )
     forward_auth_rules: str = Field(
         "", description="what requests that a proxy asks about need, as docs/forward-auth.md says; else a token"
     )
@@ -119,6 +125,13 @@ class GatewaySettings(Settings):
             page_of(url)
             if "?" in url:
                 raise ValueError(f"any query is allowed, so that that of {url} says nothing")
+        return value
+
+    @field_validator("directus_redirect_allow_list")
+    @classmethod
+    def _prefixes_are_prefixes(cls, value: list[str]) -> list[str]:
+        for url in value:
+            check_prefix(url)
         return value
 
     @model_validator(mode="after")

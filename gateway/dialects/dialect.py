@@ -19,6 +19,7 @@ from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
 from shared.contracts.token import EndSession
+from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
 from shared.json_bytes import json_bytes
 
@@ -37,6 +38,7 @@ class Gateway:
     introspector: Introspector
     addresses: Addresses
     limits: Limits
+    entropy: Entropy
 
     async def end_session(self, call: EndSession) -> bool:
         """Sign out; returns whether there was a session to end, whose tokens are refused here from now on."""

@@ -7,6 +7,7 @@
 | POST /auth/logout | ends the session of a refresh token | 204 |
 | POST /auth/password/request | mails a link by which a password can be reset | 204 |
 | POST /auth/password/reset | a new password, by the link's token | 204 |
+| GET /auth/oauth…, /auth/login/{provider}… | external providers: gateway/dialects/directus_providers.py | 302 |
 | GET /users/me | who the access token's user is | `{"data": {…}}` |
 | POST /users/me/tfa/generate | a TOTP secret, by the password | `{"data": {secret, otpauth_url, recovery_codes}}` |
 | POST /users/me/tfa/enable, disable | turns TOTP on or off, by an `otp` | 204 |
@@ -22,7 +23,6 @@ Oddities, and where they come from (reference: api-contracts §1.4):
 - Suspended users are refused like strangers, and lose their sessions; the origin told them apart, and let them refresh.
 - Who fails too often waits for ever longer; the origin suspended the account for good.
 - recovery_codes are ours: the origin left a lost authenticator to the administrator.
-- /auth/oauth and its successors are not there yet.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ from gateway.body import BodyError
 from gateway.cors import CorsPolicy
 from gateway.dialects.dialect import Gateway, no_content, retry_after
 from gateway.dialects.directus_cookies import Cookies
+from gateway.dialects.directus_providers import Providers
 from gateway.dialects.directus_wire import (
     Login,
-    Mode,
     PasswordRequest,
     PasswordReset,
     Presented,
@@ -50,7 +50,6 @@ from gateway.dialects.directus_wire import (
     error_response,
     read,
     setup_data,
-    token_data,
     user_data,
 )
 from gateway.dialects.fields import password_problems
@@ -65,7 +64,7 @@ from shared.contracts.identity import (
     RequestPasswordReset,
     ResetPassword,
 )
-from shared.contracts.token import EndSession, GrantRefreshToken, SignIn, TokenSet
+from shared.contracts.token import EndSession, GrantRefreshToken, SignIn
 from shared.errors import Error, ErrorCode
 
 # Wire models: gateway/dialects/directus_wire.py
@@ -100,6 +99,7 @@ ERRORS: Mapping[ErrorCode, tuple[int, str, str]] = {
     ErrorCode.SESSION_EXPIRED: _CREDENTIALS,
     ErrorCode.SESSION_REVOKED: _CREDENTIALS,
     ErrorCode.SESSION_REPLAYED: _CREDENTIALS,
+    ErrorCode.CHALLENGE_UNKNOWN: _CREDENTIALS,  # so does whoever took too long for the second factor
     ErrorCode.WEAK_PASSWORD: (400, "FAILED_VALIDATION", "The password needs: {reasons}."),
     ErrorCode.CONFLICT: (400, "INVALID_PAYLOAD", "TFA is already enabled for this user"),
     ErrorCode.NOT_FOUND: _TOKEN,  # the token's user was deleted a moment ago
@@ -112,7 +112,6 @@ ERRORS: Mapping[ErrorCode, tuple[int, str, str]] = {
     ErrorCode.INVALID_CLIENT: _BROKEN,
     ErrorCode.UNAUTHORIZED_CLIENT: _BROKEN,
     ErrorCode.INVALID_SCOPE: _BROKEN,
-    ErrorCode.CHALLENGE_UNKNOWN: _BROKEN,
     ErrorCode.REFRESH_LIMIT_REACHED: _BROKEN,
     ErrorCode.INTERNAL: _BROKEN,
 }
@@ -122,6 +121,12 @@ AT_PATH: Mapping[str, Mapping[ErrorCode, tuple[int, str, str]]] = {
     "/auth/password/reset": {ErrorCode.WRONG_CODE: _FORBIDDEN, ErrorCode.CODE_EXPIRED: _EXPIRED},
     "/users/me/tfa/disable": {ErrorCode.NOT_FOUND: (400, "INVALID_PAYLOAD", "TFA is not enabled for this user")},
 }
+
+_EXTENSIONS: Mapping[ErrorCode, tuple[str, ...]] = {
+    ErrorCode.RATE_LIMITED: ("limit", "reset"),
+    ErrorCode.SECOND_FACTOR_REQUIRED: ("challenge",),
+}
+"""What of an error's detail is told beside the code."""
 
 _SESSION_OVER = {
     ErrorCode.SESSION_UNKNOWN,
@@ -152,6 +157,7 @@ class Directus:
         self._gateway = gateway
         self._bus = gateway.bus
         self._cookies = Cookies(settings, self.cors)
+        self._providers = Providers(gateway, self._cookies)
         self._stall = Stall(settings.directus_login_stall_ms / 1000)
 
     def refuse(self, error: Error, request: web.Request) -> web.Response:
@@ -172,11 +178,11 @@ class Directus:
         if status in (429, 503):
             headers["Retry-After"] = retry_after(error)
             message = message.format(seconds=headers["Retry-After"])
-        more = {name: error.detail[name] for name in ("limit", "reset") if error.code == ErrorCode.RATE_LIMITED}
+        more = {name: error.detail[name] for name in _EXTENSIONS.get(error.code, ()) if name in error.detail}
         response = error_response(status, code, message, headers, more)
         if error.detail.get("by_cookie"):
             self._cookies.take_back(request, response)
-        return response
+        return self._providers.sent_back(request, response, code)
 
     def fail(self, status: int, reason: str, headers: Mapping[str, str], request: web.Request) -> web.Response:
         """Say what went wrong before a handler could."""
@@ -184,7 +190,8 @@ class Directus:
             reason = f"Route {request.rel_url.raw_path[:200]} doesn't exist."
         elif status == 500:
             reason = _BROKEN[2]
-        return error_response(status, _FAILURES.get(status, "INVALID_PAYLOAD"), reason, headers)
+        code = _FAILURES.get(status, "INVALID_PAYLOAD")
+        return self._providers.sent_back(request, error_response(status, code, reason, headers), code)
 
     # --- handlers: signing in and out ---------------------------------------------------------------------------------
 
@@ -206,7 +213,7 @@ class Directus:
             signed_in = await self._bus.call(call)
             if signed_in.tokens is None:
                 raise Error(ErrorCode.PASSWORD_CHANGE_REQUIRED, "something is to be done first, which cannot be here")
-        return self._tokens(signed_in.tokens, body.mode)
+        return self._cookies.answer(signed_in.tokens, body.mode)
 
     async def refresh(self, request: web.Request) -> web.Response:
         """POST /auth/refresh."""
@@ -222,7 +229,7 @@ class Directus:
             if by_cookie and error.code in _SESSION_OVER:
                 error.detail["by_cookie"] = True
             raise
-        response = self._tokens(tokens, mode)
+        response = self._cookies.answer(tokens, mode)
         if by_cookie and mode == "json":  # else the cookie would keep the token that has just been used
             self._cookies.take_back(request, response)
         return response
@@ -245,12 +252,6 @@ class Directus:
         if token is None:
             raise BodyError(400, '"refresh_token" is required in either the JSON payload or Cookie')
         return SecretStr(token), True
-
-    def _tokens(self, tokens: TokenSet, mode: Mode) -> web.Response:
-        response = data_response(token_data(tokens, mode))
-        if mode != "json":
-            self._cookies.give(response, tokens, session=mode == "session")
-        return response
 
     # --- handlers: forgotten passwords --------------------------------------------------------------------------------
 
@@ -340,6 +341,7 @@ class Directus:
             web.post("/auth/logout", self.logout),
             web.post("/auth/password/request", self.request_password),
             web.post("/auth/password/reset", self.reset_password),
+            *self._providers.routes(),
             web.get("/users/me", self.me),
             web.post("/users/me/tfa/generate", self.generate_tfa),
             web.post("/users/me/tfa/enable", self.enable_tfa),

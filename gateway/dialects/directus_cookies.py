@@ -1,4 +1,4 @@
-"""The cookies of the `directus` dialect: a refresh token, and in the mode `session` an access token too.
+"""The cookies of the `directus` dialect's sessions: a refresh token, and in the mode `session` an access token too.
 
 Both are HttpOnly, so that no script reads them. A browser sends them along for whichever page asks, hence pages of
 origins that nobody has listed are refused, beside what SameSite does.
@@ -9,6 +9,7 @@ from yarl import URL
 
 from gateway.body import is_clean
 from gateway.cors import CorsPolicy
+from gateway.dialects.directus_wire import Mode, data_response, token_data
 from gateway.settings import GatewaySettings
 from shared.contracts.token import TokenSet
 from shared.errors import Error, ErrorCode
@@ -44,6 +45,13 @@ class Cookies:
         own = {*self._origins, f"http://{request.host}", f"https://{request.host}"}
         if involved and origin is not None and origin not in own:
             raise Error(ErrorCode.FORBIDDEN, "a page of another origin may not use this browser's cookies")
+
+    def answer(self, tokens: TokenSet, mode: Mode) -> web.Response:
+        """The answer that gives tokens, in the body and in cookies as the mode says."""
+        response = data_response(token_data(tokens, mode))
+        if mode != "json":
+            self.give(response, tokens, session=mode == "session")
+        return response
 
     def give(self, response: web.Response, tokens: TokenSet, *, session: bool) -> None:
         """Set the refresh token's cookie, and with `session` the access token's."""

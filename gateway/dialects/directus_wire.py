@@ -1,6 +1,6 @@
 """The bodies of the `directus` dialect: what its requests may say, and what its answers look like."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from gateway.body import BodyError, read_fields
 from gateway.dialects.dialect import NO_STORE, json_response
 from shared.contracts.identity import TotpSetup, User
+from shared.contracts.providers import Provider
 from shared.contracts.token import TokenSet
 
 Mode = Literal["json", "cookie", "session"]
 
-_HEADERS = {**NO_STORE, "Content-Type": "application/json; charset=utf-8"}
+HEADERS = {**NO_STORE, "Content-Type": "application/json; charset=utf-8"}
+"""What every answer with a body has."""
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -31,6 +33,14 @@ class Login(Body):
     email: str
     password: SecretStr
     otp: SecretStr | None = None
+    mode: Mode = "json"
+
+
+class ProviderCode(Body):
+    """POST /auth/login/{provider}."""
+
+    otp: SecretStr
+    challenge: SecretStr | None = None
     mode: Mode = "json"
 
 
@@ -102,9 +112,9 @@ async def read(model: type[BodyT], request: web.Request) -> BodyT:
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-def data_response(data: Mapping[str, Any]) -> web.Response:
+def data_response(data: Mapping[str, Any] | Sequence[str]) -> web.Response:
     """What was asked for."""
-    return json_response({"data": data}, headers=_HEADERS)
+    return json_response({"data": data}, headers=HEADERS)
 
 
 def error_response(
@@ -112,7 +122,7 @@ def error_response(
 ) -> web.Response:
     """What went wrong: always one error, though it is a list. `more` are extensions beside the code."""
     body = {"errors": [{"message": message, "extensions": {"code": code, **more}}]}
-    return json_response(body, status=status, headers={**_HEADERS, **headers})
+    return json_response(body, status=status, headers={**HEADERS, **headers})
 
 
 def token_data(tokens: TokenSet, mode: Mode) -> dict[str, Any]:
@@ -122,6 +132,16 @@ def token_data(tokens: TokenSet, mode: Mode) -> dict[str, Any]:
     if mode == "json" and tokens.refresh_token is not None:
         data["refresh_token"] = tokens.refresh_token.get_secret_value()
     return data
+
+
+def provider_data(provider: Provider) -> dict[str, Any]:
+    """What a page needs for the button of a provider."""
+    return {
+        "name": provider.name,
+        "label": provider.label or provider.name,
+        "driver": "openid" if provider.kind == "oidc" else "oauth2",
+        "icon": provider.icon or None,
+    }
 
 
 def user_data(user: User) -> dict[str, Any]:

@@ -70,6 +70,8 @@ _REFRESH = Rule(address=_SERVED)
 _SENDING = Rule(account=Quota(5, 600), address=Quota(100, 600), block=600)
 _FEW = Quota(5, 60)
 _CODE = Rule(address=_MANY, away="refuse")
+# Signing in by a provider begins at one path by GET, and a second factor is proved at the same by POST.
+_PROVIDER_CODE = Rule(account=_FEW, address=_SIGN_IN.address, block=60, away="refuse")
 
 DEFAULTS: Mapping[str, Rule] = {
     "/api/v2/signin": Rule(account_at_address=_FEW, address=_MANY, block=600),
@@ -84,6 +86,12 @@ DEFAULTS: Mapping[str, Rule] = {
     "/v1/forgot-password-confirm": _CODE,
     "/v1/change-password": Rule(address=_MANY),
     "/auth/login": _SIGN_IN,
+    "/auth": _REFRESH,
+    "/auth/oauth": _SIGN_IN,
+    "/auth/oauth/{provider}": _SIGN_IN,
+    "/auth/oauth/{provider}/callback": _SIGN_IN,
+    "/auth/login/{provider}": _PROVIDER_CODE,
+    "/auth/login/{provider}/callback": _SIGN_IN,
     "/auth/refresh": _REFRESH,
     "/auth/password/request": _SENDING,
     "/auth/password/reset": Rule(address=_MANY),

@@ -61,11 +61,13 @@ class Operation:
     """One path by one method.
 
     - `does`: what for, in one sentence; `more` is what else a client has to know.
+    - `query`: the parameters that its query may have, each with what it says.
     - `body`: what it takes, as a wire model, or as a schema where the handler reads fields by hand; None for no body.
     - `example`: a body that a first attempt could send.
     - `body_optional`: an empty body is one without fields.
     - `multipart`: it takes multipart/form-data beside JSON and forms.
     - `answer`: the schema of a 200, or None for an answer without body; `status` is 204 in most of those.
+    - `moves`: where a 302 sends the browser; with the status 302 there is no other answer.
     - `headers`: what the answer carries in its headers.
     - `answers_as`: the media types that the answer can have.
     - `refusals`: what each status says beside those that every path has.
@@ -75,12 +77,14 @@ class Operation:
 
     does: str
     more: str = ""
+    query: Mapping[str, str] | None = None
     body: type[BaseModel] | Schema | None = None
     example: Mapping[str, Any] | None = None
     body_optional: bool = False
     multipart: bool = False
     answer: Schema | None = None
     status: int = 200
+    moves: str = ""
     headers: Mapping[str, str] | None = None
     answers_as: tuple[str, ...] = (JSON,)
     refusals: Mapping[int, str] | None = None

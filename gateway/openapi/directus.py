@@ -5,11 +5,13 @@ from gateway.dialects.directus_wire import (
     PasswordRequest,
     PasswordReset,
     Presented,
+    ProviderCode,
     TfaDisable,
     TfaEnable,
     TfaGenerate,
 )
 from gateway.openapi.describe import (
+    BOOLEAN,
     INTEGER,
     MOMENT,
     STRING,
@@ -19,6 +21,7 @@ from gateway.openapi.describe import (
     array,
     constant,
     nullable,
+    one_of,
     record,
 )
 
@@ -34,13 +37,38 @@ _USER = record(
     }
 )
 _SETUP = record({"secret": STRING, "otpauth_url": STRING, "recovery_codes": array(STRING)})
-_EXTENSIONS = record({"code": STRING}, {"limit": INTEGER, "reset": MOMENT})
+_PROVIDER = record({"name": STRING, "label": STRING, "driver": one_of("openid", "oauth2"), "icon": nullable(STRING)})
+_EXTENSIONS = record({"code": STRING}, {"limit": INTEGER, "reset": MOMENT, "challenge": STRING})
 _MODE = (
     "mode says where the tokens go: json into the body, cookie and session into cookies. expires is in milliseconds."
 )
 _NO_TOKEN = "The access token is missing or expired, or what is to be proved is wrong."
 _FORBIDDEN = "The access token is wrong, revoked, or of another dialect."
 _STRANGER = "A page of another origin would use this browser's cookies."
+_REDIRECT = {"redirect": "page to return to, one of those that the operator has listed; without it the end is JSON"}
+_BEGIN = Operation(
+    does="Send the browser to an external provider.",
+    query=_REDIRECT,
+    status=302,
+    moves="To the provider; or to redirect with a reason, if the provider is away.",
+    refusals={400: "The redirect is not allowed.", 404: "There is no such provider."},
+)
+_CALLBACK = Operation(
+    does="Take the browser back from the provider, and sign in.",
+    more="Only the browser that has begun can finish. With a redirect of the beginning the refresh token is a cookie.",
+    query={
+        "state": "as the provider was given it",
+        "code": "of the provider, good once",
+        "iss": "of the provider (RFC 9207)",
+        "error": "what the provider says instead of a code",
+    },
+    answer=_TOKENS,
+    moves="To the redirect of the beginning; with a reason, if nobody is signed in.",
+    refusals={
+        400: "A parameter is repeated.",
+        401: "Nobody is signed in; INVALID_OTP when a second factor is to come, and extensions say which challenge.",
+    },
+)
 
 SECTION = Section(
     name="directus",
@@ -56,6 +84,34 @@ SECTION = Section(
             example={"email": "someone@example.com", "password": "def56789", "mode": "json"},
             answer=_TOKENS,
             refusals={401: "The e-mail, the password or the otp is wrong.", 403: _STRANGER},
+        ),
+        ("GET", "/auth"): Operation(
+            does="List the external providers.",
+            answer=record({"data": array(_PROVIDER), "disableDefault": BOOLEAN}),
+        ),
+        ("GET", "/auth/oauth"): Operation(
+            does="List the external providers' names.",
+            more="With provider it is as /auth/oauth/{provider}.",
+            query={"provider": "the provider's name", **_REDIRECT},
+            answer=record({"data": array(STRING)}),
+            moves=_BEGIN.moves,
+            refusals=_BEGIN.refusals,
+        ),
+        ("GET", "/auth/oauth/{provider}"): _BEGIN,
+        ("GET", "/auth/oauth/{provider}/callback"): _CALLBACK,
+        ("GET", "/auth/login/{provider}"): _BEGIN,
+        ("GET", "/auth/login/{provider}/callback"): _CALLBACK,
+        ("POST", "/auth/login/{provider}"): Operation(
+            does="Prove the second factor of whom a provider has sent back, by otp.",
+            more=f"The challenge is that of the body or else of the cookie. {_MODE}",
+            body=ProviderCode,
+            example={"otp": "123456", "mode": "json"},
+            answer=_TOKENS,
+            refusals={
+                401: "The otp is wrong, or the challenge is over.",
+                403: _STRANGER,
+                404: "There is no such provider.",
+            },
         ),
         ("POST", "/auth/refresh"): Operation(
             does="Give new tokens for a refresh token of the body or the cookie; it is good once.",

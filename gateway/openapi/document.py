@@ -65,6 +65,7 @@ def build_document(routes: Iterable[web.RouteDef], settings: GatewaySettings) ->
     }
 
 
+_IN_PATH = {"tail": "the path in question", "provider": "the provider's name"}
 _HEADERS = {
     "Retry-After": "In how many seconds to come again.",
     "WWW-Authenticate": "How to prove oneself (RFC 9110 §11.6.1).",
@@ -92,17 +93,22 @@ def _operation(section: Section, operation: Operation, method: str, path: str) -
     }
     if operation.more:
         written["description"] = operation.more
-    if "{tail}" in path:
-        about = "the path in question"
-        written["parameters"] = [
-            {"name": "tail", "in": "path", "required": True, "description": about, "schema": STRING}
-        ]
+    if parameters := list(_parameters(operation, path)):
+        written["parameters"] = parameters
     if operation.body is not None:
         written["requestBody"] = _request_body(operation)
     if operation.proof is not None:
         written["security"] = _PROOFS[operation.proof]
     written["responses"] = dict(_responses(section, operation, limited=path in LIMITED))
     return written
+
+
+def _parameters(operation: Operation, path: str) -> Iterator[dict[str, Any]]:
+    for name, about in _IN_PATH.items():
+        if f"{{{name}}}" in path:
+            yield {"name": name, "in": "path", "required": True, "description": about, "schema": STRING}
+    for name, about in (operation.query or {}).items():
+        yield {"name": name, "in": "query", "description": about, "schema": STRING}
 
 
 def _request_body(operation: Operation) -> dict[str, Any]:
@@ -120,13 +126,17 @@ def _responses(section: Section, operation: Operation, *, limited: bool) -> Iter
     }
     if limited:
         headers |= {name: _header(name) for name in ("RateLimit-Policy", "RateLimit")}
+    if operation.moves:
+        location = {"Location": {"description": "Where to.", "schema": STRING}}
+        yield "302", {"description": operation.moves, "headers": {**headers, **location}}
     if headers:
         answer["headers"] = headers
     if operation.answer is not None:
         answer["content"] = {
             kind: {"schema": operation.answer if kind == JSON else STRING} for kind in operation.answers_as
         }
-    yield str(operation.status), answer
+    if operation.status != 302:
+        yield str(operation.status), answer
     refusals = {
         **_EVERYWHERE,
         **(_OF_BODIES if operation.body is not None else {}),

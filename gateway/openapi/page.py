@@ -67,10 +67,19 @@ def _operation(path: str, methods: list[str], operation: Node, document: Node) -
         f'<details><summary><b class="method">{method}</b> <code>{escape(path)}</code>'
         f'<span class="does">{escape(operation["summary"])}</span></summary>'
         # The id is inside, so that a link to it opens what is closed.
-        f'<div id="{operation["operationId"]}">{more}{_takes(operation)}{_proof(operation)}'
+        f'<div id="{operation["operationId"]}">{more}{_query(operation)}{_takes(operation)}{_proof(operation)}'
         f"<h4>Answers</h4>{_answers(operation)}"
         f"<h4>Try it</h4>{_code(_curl(path, methods[0], operation, document))}</div></details>"
     )
+
+
+def _query(operation: Node) -> str:
+    rows = [
+        f"<tr><th><code>{escape(each['name'])}</code></th><td>{escape(each['description'])}</td></tr>"
+        for each in operation.get("parameters", [])
+        if each["in"] == "query"
+    ]
+    return f"<h4>Query</h4><table>{''.join(rows)}</table>" if rows else ""
 
 
 def _takes(operation: Node) -> str:
@@ -160,7 +169,8 @@ def _object_shape(schema: Node, indent: str) -> str:
 
 
 def _curl(path: str, method: str, operation: Node, document: Node) -> str:
-    words = ["curl", "-si", shlex.quote(document["servers"][0]["url"] + path.replace("{tail}", "orders/7"))]
+    path = path.replace("{tail}", "orders/7").replace("{provider}", "github")
+    words = ["curl", "-si", shlex.quote(document["servers"][0]["url"] + path)]
     if method != "GET":
         words += ["-X", method]
     if any("bearer" in way for way in operation.get("security", [])):

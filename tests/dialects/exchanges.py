@@ -1,7 +1,7 @@
 """Golden HTTP exchanges: files that a person can read, played against a running platform.
 
-A file is a title, settings of its own (`with: name=value`), users of its own (`user: {…}`, the fields of
-identity.create_user.v1), and exchanges behind lines that begin with `###`:
+A file is a title, settings of its own (`with: name=value`), users and external providers of its own (`user: {…}`, the
+fields of identity.create_user.v1; `provider: {…}`), and exchanges behind lines that begin with `###`:
 a request line, headers, a blank line, the body; then a line `---`, the status, headers, a blank line, the body.
 
 Bodies are compared character by character, the order of the keys included; headers that are listed have to be there
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from multidict import CIMultiDict
 
 from shared.contracts.identity import CreateUser
+from shared.contracts.providers import AddProvider
 from tests.dialects.running import Answer, Platform
 
 _PLACE = re.compile(r"\{\{([^{}]+)\}\}")
@@ -53,6 +54,7 @@ class Golden:
 
     settings: dict[str, str]
     users: list[CreateUser]
+    providers: list[AddProvider]
     exchanges: list[Exchange]
 
 
@@ -64,7 +66,11 @@ def read_golden(path: Path) -> Golden:
         CreateUser.model_validate({"enforce_policy": False, "replace": True} | json.loads(fields))
         for fields in re.findall(r"^user: (.+)$", head, flags=re.MULTILINE)
     ]
-    return Golden(settings, users, [_exchange(part) for part in parts])
+    providers = [
+        AddProvider.model_validate({"provider": json.loads(fields)})
+        for fields in re.findall(r"^provider: (.+)$", head, flags=re.MULTILINE)
+    ]
+    return Golden(settings, users, providers, [_exchange(part) for part in parts])
 
 
 def _exchange(text: str) -> Exchange:
@@ -84,9 +90,11 @@ def _message(text: str) -> tuple[str, list[tuple[str, str]], str]:
 
 
 async def play(platform: Platform, golden: Golden) -> None:
-    """Make the users, send every request in order and compare every answer."""
+    """Make the users and providers, send every request in order and compare every answer."""
     for user in golden.users:
         await platform.operate(user)
+    for provider in golden.providers:
+        await platform.operate(provider)
     platform.clock.advance(1)  # a session that begins in the moment of a new password ends with it
     known: dict[str, str] = {}
     for exchange in golden.exchanges:
@@ -155,7 +163,7 @@ def check_headers(answer: Answer) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,128}", headers["X-Request-Id"])
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Server"] == "dragoman"
-    if answer.status == 204:
+    if answer.status in {204, 302}:
         assert (headers.get("Content-Type"), answer.text) == (None, "")
     else:
         assert headers["Content-Type"] in {"application/json", "application/json; charset=utf-8"}

@@ -88,10 +88,11 @@ class Edge:
 
 
 @asynccontextmanager
-async def open_edge(make_dialect: Callable[[Gateway], Dialect]) -> AsyncIterator[Edge]:
-    """Serve the dialect while inside."""
+async def open_edge(make_dialect: Callable[[Gateway], Dialect], **changed: str) -> AsyncIterator[Edge]:
+    """Serve the dialect while inside; `changed` are settings of the gateway."""
     broker, telemetry, clock = MemoryBroker(), Telemetry("gateway"), FakeClock()
-    settings = GatewaySettings.load(ENVIRONMENT)
+    given = {f"DRAGOMAN_GATEWAY_{name.upper()}": value for name, value in changed.items()}
+    settings = GatewaySettings.load(ENVIRONMENT | given)
     bus = MemoryBus(broker, "gateway", telemetry, clock)
     verifier = cast("Verifier", FakeVerifier())
     feed = RevocationFeed(bus, None, clock, telemetry, max_staleness=60.0, refuse_when_stale=True)
@@ -100,7 +101,8 @@ async def open_edge(make_dialect: Callable[[Gateway], Dialect]) -> AsyncIterator
     addresses = Addresses(())
     limits = Limits(settings.limits, None, addresses, clock, telemetry)
     bearer = BearerTokens(verifier)
-    dialect = make_dialect(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits))
+    entropy = SystemEntropy()
+    dialect = make_dialect(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, entropy))
     app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, SystemEntropy(), 5.0)])
     app.add_routes(dialect.routes())
     app.on_response_prepare.append(add_headers)

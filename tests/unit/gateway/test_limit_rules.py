@@ -26,6 +26,7 @@ def test_every_code_is_refused_uncounted() -> None:
     assert codes == {
         "/api/v2/2fa/confirm",
         "/v1/forgot-password-confirm",
+        "/auth/login/{provider}",
         "/users/me/tfa/generate",
         "/users/me/tfa/enable",
         "/users/me/tfa/disable",
