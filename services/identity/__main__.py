@@ -6,17 +6,26 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+from aiohttp import ClientSession
 from redis.asyncio import Redis
 
 from services.identity.domain.failures import FailurePolicy, LocalFailures
 from services.identity.domain.keys import Names
+from services.identity.domain.provider_states import ProviderStates
 from services.identity.domain.recovery_codes import RecoveryCodes
 from services.identity.domain.security_settings import SecurityValues
 from services.identity.domain.totp import SecretBox
-from services.identity.metrics import IdentityMetrics
+from services.identity.metrics import IdentityMetrics, ProviderMetrics
+from services.identity.providers.check import ProviderCheck
+from services.identity.providers.client import ProviderClient
+from services.identity.providers.documents import Documents
+from services.identity.providers.secrets import ProviderSecrets
+from services.identity.providers.web import open_web
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.failures import FailureRepository
 from services.identity.repository.known_sources import KnownSources
+from services.identity.repository.provider_states import ProviderStateRepository
+from services.identity.repository.providers import ProviderRepository
 from services.identity.repository.second_factors import SecondFactorRepository
 from services.identity.repository.security_settings import SecuritySettingRepository
 from services.identity.repository.users import UserRepository
@@ -25,6 +34,8 @@ from services.identity.service.authentication import AuthenticationService
 from services.identity.service.challenges import ChallengeService
 from services.identity.service.codes import CodeService
 from services.identity.service.passwords import PasswordService
+from services.identity.service.provider_sign_in import ProviderSignInService
+from services.identity.service.providers import ProviderService
 from services.identity.service.second_factors import SecondFactorProver, SecondFactorService
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.service.users import UserService
@@ -49,6 +60,14 @@ from shared.contracts.identity import (
     SetSecuritySetting,
     SuspendUser,
 )
+from shared.contracts.providers import (
+    AddProvider,
+    AuthenticateByProvider,
+    BeginProviderSignIn,
+    CheckProvider,
+    ListProviders,
+    RemoveProvider,
+)
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
 from shared.redis import Pause, check, open_redis
@@ -65,6 +84,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
     async with (
         Database(url, name="identity", max_size=settings.pool_size) as database,
         open_redis(settings.redis_url.get_secret_value(), answer_seconds=_REDIS_SECONDS) as redis,
+        open_web() as http,
     ):
         clock, entropy, prefix = kit.clock, kit.entropy, settings.redis_prefix
         secret_key = decode_key(settings.secret_key)
@@ -87,6 +107,23 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
             settings, users, factors, box, recovery_codes, prover, passwords, attempts, clock, entropy
         )
         managing = UserService(settings, security, users, box, bus, clock, entropy)
+        states, provider_repository = ProviderStates(secret_key), ProviderRepository(database)
+        client, check_provider = _provider_client(settings, http, kit)
+        providers = ProviderService(provider_repository, check_provider, clock, kit.telemetry)
+        provider_sign_in = ProviderSignInService(
+            provider_repository,
+            ProviderStateRepository(redis, prefix, states),
+            states,
+            client,
+            users,
+            security,
+            attempts,
+            challenges,
+            ProviderMetrics(kit.telemetry.registry),
+            clock,
+            entropy,
+            kit.telemetry,
+        )
         bus.serve(
             {
                 Authenticate: recognising.authenticate,
@@ -106,6 +143,12 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
                 ListUsers: managing.list_users,
                 GetSecuritySettings: security.get_security_settings,
                 SetSecuritySetting: security.set_security_setting,
+                AddProvider: providers.add_provider,
+                RemoveProvider: providers.remove_provider,
+                ListProviders: providers.list_providers,
+                CheckProvider: providers.check_provider,
+                BeginProviderSignIn: provider_sign_in.begin_provider_sign_in,
+                AuthenticateByProvider: provider_sign_in.authenticate_by_provider,
             }
         )
         relay = OutboxRelay("identity", database, bus, outbox, clock, kit.telemetry)
@@ -118,6 +161,13 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
 def _security(settings: IdentitySettings, repository: SecuritySettingRepository, kit: Kit) -> SecuritySettingsService:
     defaults = SecurityValues(otp_enabled=settings.otp_enabled, allow_new_users=settings.allow_new_users)
     return SecuritySettingsService(defaults, repository, kit.clock, kit.telemetry)
+
+
+def _provider_client(settings: IdentitySettings, http: ClientSession, kit: Kit) -> tuple[ProviderClient, ProviderCheck]:
+    secrets = ProviderSecrets(settings.provider_secrets)
+    documents = Documents(http, asyncio.get_running_loop().time)
+    client = ProviderClient(http, documents, secrets, settings.provider_seconds, kit.clock)
+    return client, ProviderCheck(http, client, secrets, settings.provider_seconds)
 
 
 def _policy(settings: IdentitySettings) -> FailurePolicy:

@@ -14,3 +14,15 @@ class IdentityMetrics:
             ["outcome", "source"],
             registry=registry,
         )
+
+
+class ProviderMetrics:
+    """Sign-ins that came back from providers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sign_ins = Counter(
+            "dragoman_identity_provider_sign_ins",
+            "Sign-ins that came back from a provider, by what became of them: signed_in, challenged, or the error.",
+            ["provider", "outcome"],
+            registry=registry,
+        )

@@ -19,7 +19,7 @@ class IdentitySettings(Settings):
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
     redis_url: SecretStr = Field(description="Redis URL, for challenges and for failed attempts")
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
-    prefetch: int = Field(64, ge=1, le=1000, description="calls worked on at once")
+    prefetch: int = Field(256, ge=1, le=1000, description="messages worked on at once, each a call or a group")
     secret_key: SecretStr = Field(
         description="what TOTP secrets are encrypted under, recovery codes and names in Redis derived from: 32 random "
         "bytes or more as base64url; changing it makes every TOTP secret unreadable and every recovery code wrong"
@@ -68,6 +68,14 @@ class IdentitySettings(Settings):
     )
     totp_issuer: str = Field(
         "Dragoman", min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$", description="what authenticators call us"
+    )
+    provider_secrets: str = Field(
+        "",
+        description="directory with the client secrets of external providers, a file for each, as a mounted Kubernetes "
+        "Secret has them; empty: there are none",
+    )
+    provider_seconds: float = Field(
+        3.0, gt=0, le=4.0, description="how long one sign-in may wait for an external provider, coming and going"
     )
 
     @field_validator("default_region")

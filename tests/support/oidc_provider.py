@@ -99,6 +99,7 @@ class FakeProvider:
     async def start(self) -> None:
         """Listen."""
         self._stopping.clear()
+        _key(self.key)  # made before anybody waits for it
         application = web.Application(middlewares=[self._misbehave])
         application.router.add_get(DISCOVERY, self._discovery)
         application.router.add_get(KEYS, self._jwks)

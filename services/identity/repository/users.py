@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.identity.domain.identifiers import Identifier
+from services.identity.domain.providers import ProviderLink
 from shared.bus.messages import Event
 from shared.bus.outbox import Outbox
 from shared.contracts.identity import User, UserState
@@ -37,6 +38,11 @@ _REPLACE = """
     WHERE id = $1
     RETURNING id
 """
+_LINKED = f"""
+    SELECT {_COLUMNS} FROM identity.users
+    WHERE id = (SELECT user_id FROM identity.provider_links WHERE provider = $1 AND subject = $2)
+"""
+_LINK = "INSERT INTO identity.provider_links (provider, subject, user_id, linked_at) VALUES ($1, $2, $3, $4)"
 _FORGET_TOTP = "DELETE FROM identity.totp WHERE user_id = $1"
 _FORGET_RECOVERY_CODES = "DELETE FROM identity.recovery_codes WHERE user_id = $1"
 _SET_TOTP = "INSERT INTO identity.totp (user_id, wrapped_secret, last_step, enabled_at) VALUES ($1, $2, 0, $3)"
@@ -85,9 +91,23 @@ class UserRepository:
         """The user with that id, None without one."""
         return await self._by_id.ask(user_id)
 
-    async def insert(self, user: User, factors: NewFactors, *events: Event) -> User:
-        """Add a user. Raises `conflict` with `detail.field` when an identifier is taken."""
-        return await self._write(_INSERT, user, factors, user.created_at, events)
+    async def find_linked(self, link: ProviderLink) -> User | None:
+        """The user whom a provider has signed in by that name, None without one."""
+        return _user(await self._database.fetchrow(_LINKED, link.provider, link.subject))
+
+    async def link(self, link: ProviderLink, user_id: UUID, now: datetime) -> None:
+        """Let a provider sign a user in. Raises `conflict` when it is somebody's, or provider or user are gone."""
+        try:
+            await self._database.execute(_LINK, link.provider, link.subject, user_id, now)
+        except (asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError):
+            raise Error(ErrorCode.CONFLICT, "linked, or gone, meanwhile") from None
+
+    async def insert(self, user: User, factors: NewFactors, *events: Event, link: ProviderLink | None = None) -> User:
+        """Add a user, whom a provider may sign in with a `link`.
+
+        Raises `conflict` with `detail.field` when an identifier, or the link, is taken, or the provider is gone.
+        """
+        return await self._write(_INSERT, user, factors, user.created_at, events, link)
 
     async def replace(self, user: User, factors: NewFactors, now: datetime, *events: Event) -> User:
         """Overwrite all of a user but the id. Raises `conflict` as `insert` does; `not_found` when it was deleted."""
@@ -128,7 +148,13 @@ class UserRepository:
         return {row["id"]: User(**dict(row)) for row in await self._database.fetch(_GET, user_ids)}
 
     async def _write(
-        self, statement: str, user: User, factors: NewFactors, now: datetime, events: tuple[Event, ...]
+        self,
+        statement: str,
+        user: User,
+        factors: NewFactors,
+        now: datetime,
+        events: tuple[Event, ...],
+        link: ProviderLink | None = None,
     ) -> User:
         identifiers = (user.email, user.phone, user.username)
         try:
@@ -140,11 +166,15 @@ class UserRepository:
                     await connection.execute(_FORGET_RECOVERY_CODES, user.id)
                 if factors.wrapped_totp is not None:
                     await connection.execute(_SET_TOTP, user.id, factors.wrapped_totp, now)
+                if link is not None:
+                    await connection.execute(_LINK, link.provider, link.subject, user.id, now)
                 row = await connection.fetchrow(_GET, [user.id])
                 await self._add(connection, events)
         except asyncpg.UniqueViolationError as error:
             field = (error.constraint_name or "").removeprefix("users_").removesuffix("_key")
             raise Error(ErrorCode.CONFLICT, f"the {field} is taken", detail={"field": field}) from None
+        except asyncpg.ForeignKeyViolationError:
+            raise Error(ErrorCode.CONFLICT, "the provider is gone", detail={"field": "provider"}) from None
         written = _user(row)
         assert written is not None
         return written

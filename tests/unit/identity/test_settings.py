@@ -34,6 +34,8 @@ def test_defaults() -> None:
         ("KNOWN_SOURCE_DAYS", "366"),
         ("KNOWN_SOURCES", "0"),
         ("KNOWN_SOURCES", "101"),
+        ("PROVIDER_SECONDS", "0"),
+        ("PROVIDER_SECONDS", "4.5"),
         ("TOTP_ISSUER", ""),
         ("TOTP_ISSUER", "a:b"),
         ("DEFAULT_REGION", "ZZ"),
