@@ -67,6 +67,7 @@ _CALLBACK = Operation(
     refusals={
         400: "A parameter is repeated.",
         401: "Nobody is signed in; INVALID_OTP when a second factor is to come, and extensions say which challenge.",
+        404: "No provider can have that name.",
     },
 )
 
