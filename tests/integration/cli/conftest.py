@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,13 +69,16 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def dragoman(postgres_url: str, redis_url: str, redis_prefix: str, rabbitmq_url: str) -> AsyncIterator[Command]:
-    """The command, with token, identity and password there to answer it."""
+async def dragoman(
+    postgres_url: str, redis_url: str, redis_prefix: str, rabbitmq_url: str, tmp_path: Path
+) -> AsyncIterator[Command]:
+    """The command, with token, identity and password there to answer it; secrets of providers are in `tmp_path`."""
     environment = {
         "DRAGOMAN_POSTGRES_URL": postgres_url,
         "DRAGOMAN_REDIS_URL": redis_url,
         "DRAGOMAN_REDIS_PREFIX": redis_prefix,
         "DRAGOMAN_IDENTITY_SECRET_KEY": KEY,
+        "DRAGOMAN_IDENTITY_PROVIDER_SECRETS": str(tmp_path),
         "DRAGOMAN_ISSUER": "https://id.example.com",
         "DRAGOMAN_TOKEN_WRAPPING_KEY": KEY,
         "DRAGOMAN_TOKEN_REFRESH_KEY": KEY,
