@@ -45,6 +45,7 @@ _LINKED = f"""
 _LINK = "INSERT INTO identity.provider_links (provider, subject, user_id, linked_at) VALUES ($1, $2, $3, $4)"
 _FORGET_TOTP = "DELETE FROM identity.totp WHERE user_id = $1"
 _FORGET_RECOVERY_CODES = "DELETE FROM identity.recovery_codes WHERE user_id = $1"
+_FORGET_LINKS = "DELETE FROM identity.provider_links WHERE user_id = $1"
 _SET_TOTP = "INSERT INTO identity.totp (user_id, wrapped_secret, last_step, enabled_at) VALUES ($1, $2, 0, $3)"
 _SET_STATE = f"""
     UPDATE identity.users SET state = $2, updated_at = $3 WHERE id = $1 AND state <> $2 RETURNING {_COLUMNS}
@@ -164,6 +165,7 @@ class UserRepository:
                 if statement is _REPLACE:
                     await connection.execute(_FORGET_TOTP, user.id)
                     await connection.execute(_FORGET_RECOVERY_CODES, user.id)
+                    await connection.execute(_FORGET_LINKS, user.id)
                 if factors.wrapped_totp is not None:
                     await connection.execute(_SET_TOTP, user.id, factors.wrapped_totp, now)
                 if link is not None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared.contracts.identity import SetSecuritySetting
+from shared.contracts.identity import CreateUser, SetSecuritySetting
 from shared.contracts.providers import RemoveProvider
 from tests.integration.identity.conftest import EMAIL, TOTP_SECRET, Identity, Platform, outcome
 from tests.integration.identity.visitors import BROWSER, CALLBACK, Visitor, mounted, query
@@ -277,6 +277,15 @@ async def test_first_sign_ins_at_once(visitor: Visitor) -> None:
     assert len({authentication.user.id for authentication in found}) == 1
     assert await users(visitor.identity) == 1
     assert await visitor.identity.told() == [CREATED]
+
+
+async def test_replaced_users(visitor: Visitor) -> None:
+    """Whom an operator replaces by somebody else is no longer let in by the link that the former one had."""
+    await visitor.sign_in()
+    call = CreateUser(email=EMAIL, password=SecretStr("Somebody-else-1234"), replace=True)
+    await visitor.identity.callers["operator"].call(call)
+    assert await links(visitor.identity) == []
+    assert await outcome(visitor.sign_in()) == "no_such_user"
 
 
 async def test_deleted_users(visitor: Visitor) -> None:
