@@ -16,6 +16,8 @@ _NO_ANSWER = frozenset({408, 425, 429})
 """The only 4xx that say nothing of what was asked."""
 _RETRY_SECONDS = 5.0
 _DNS_SECONDS = 60
+_IDLE_SECONDS = 2.0
+"""Long enough for what one sign-in asks for; a connection that the provider is about to close would lose the code."""
 
 T = TypeVar("T")
 
@@ -23,7 +25,9 @@ T = TypeVar("T")
 def open_web() -> ClientSession:
     """A session for requests to providers, to be entered. Who asks sets the time-out."""
     # The same name is looked up once for all who ask: a resolver that hangs keeps one thread, not all of them.
-    connector = TCPConnector(limit=0, limit_per_host=MOST_AT_ONCE, ttl_dns_cache=_DNS_SECONDS)
+    connector = TCPConnector(
+        limit=0, limit_per_host=MOST_AT_ONCE, ttl_dns_cache=_DNS_SECONDS, keepalive_timeout=_IDLE_SECONDS
+    )
     return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=None))
 
 

@@ -1,12 +1,18 @@
 """Discovery documents and keys: how long they are kept, and which keys count."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from joserfc.jwk import OctKey
+from joserfc.jwk import OctKey, RSAKey
 
+from services.identity.providers.client import ProviderClient
 from services.identity.providers.documents import Documents
+from services.identity.providers.secrets import ProviderSecrets
 from services.identity.providers.web import open_web
+from shared.clock import SystemClock
+from shared.errors import Error
+from tests.integration.identity.visitors import CALLBACK, mounted
 from tests.support.oidc_provider import DISCOVERY, KEYS, FakeProvider
 
 HOUR = 3600.0
@@ -73,12 +79,38 @@ async def test_keys_are_asked_for_again(provider: FakeProvider, documents: Docum
     assert provider.asked == [KEYS, KEYS]
 
 
+async def test_new_key(provider: FakeProvider, documents: Documents, monotonic: Monotonic, tmp_path: Path) -> None:
+    """Whoever comes back with a token under a new key is recognised, once newer keys may be asked for."""
+    async with open_web() as http:
+        client = ProviderClient(http, documents, ProviderSecrets(mounted(tmp_path)), 3.0, SystemClock())
+        configured, nonce, verifier = provider.configured(), "the nonce", "v" * 43
+
+        async def sign_in() -> str:
+            url = await client.authorization_url(
+                configured, callback_url=CALLBACK, state="the state", nonce=nonce, code_verifier=verifier
+            )
+            code = (await provider.visit(url))["code"]
+            found = await client.redeem(
+                configured, code=code, issuer=None, callback_url=CALLBACK, nonce=nonce, code_verifier=verifier
+            )
+            return found.subject
+
+        assert await sign_in() == "person-1"
+        provider.key = "second"
+        with pytest.raises(Error, match="a key that nobody knows"):
+            await sign_in()
+        monotonic.seconds += 30
+        assert await sign_in() == "person-1"
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 async def test_keys_that_do_not_count(provider: FakeProvider, documents: Documents) -> None:
-    """Keys of kinds that nobody knows, shared secrets and nonsense are left out; the others count."""
+    """Keys of kinds that nobody knows, shared secrets, weak keys and nonsense are left out; the others count."""
     good = {"kty": "EC", "crv": "P-256", "kid": "good"}
     good |= {"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
     secret = OctKey.import_key("a secret that everybody can read").as_dict(private=True)
+    weak = RSAKey.generate_key(1024).as_dict(private=False)
     provider.answers[KEYS] = {
-        "keys": [secret, {"kty": "AKP", "pub": "AAAA"}, {"kty": "RSA"}, {"kty": 1}, {}, "key", None, good]
+        "keys": [secret, weak, {"kty": "AKP", "pub": "AAAA"}, {"kty": "RSA"}, {"kty": 1}, {}, "key", None, good]
     }
     assert [key.kid for key in await documents.keys(provider.url, f"{provider.url}{KEYS}")] == ["good"]
