@@ -88,6 +88,7 @@ def test_each_kind_of_key() -> None:
         {"iss": None},
         {"aud": "another"},
         {"aud": ["another"]},
+        {"aud": ["another"], "azp": CLIENT},
         {"aud": [CLIENT, "another"]},
         {"aud": [CLIENT, "another"], "azp": "another"},
         {"aud": None},
