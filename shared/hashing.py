@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
@@ -11,9 +9,6 @@ from typing import Self, TypeVar
 from shared.errors import Error, ErrorCode
 
 T = TypeVar("T")
-
-_NICE = 10
-"""How far hashing stands back: whoever else wants a core, the event loop first of all, waits for no hash."""
 
 
 class HashPool:
@@ -29,7 +24,7 @@ class HashPool:
         self.workers = min(workers or cores, cores)
         self._limit = self.workers + queue
         self._busy = 0
-        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="hash", initializer=_stand_back)
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="hash")
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Run `work` in the pool. Raises `overloaded` when the queue is full."""
@@ -52,9 +47,3 @@ class HashPool:
     async def __aexit__(self, *_: object) -> None:
         """Drop what waits and wait for what runs, which has the event loop to report to until then."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
-
-
-def _stand_back() -> None:
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))

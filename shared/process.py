@@ -26,7 +26,8 @@ from shared.telemetry.admin import admin_server
 S = TypeVar("S", bound=Settings)
 
 _CANCEL_AGAIN_SECONDS = 1.0
-_NICE = 10
+_NICE = 5
+"""A quarter of what another process gets of a core that both want: sign-ins get slow then, and do not stop."""
 
 
 @dataclass

@@ -44,7 +44,9 @@ class ProviderList(Reply):
 
 
 class AddProvider(Call[Provider], subject="identity.add_provider.v1", callers=("operator",), idempotent=True):
-    """Add a provider, or with `replace` overwrite the one of that name; whoever it has signed in stays linked to it.
+    """Add a provider, or with `replace` overwrite the one of that name.
+
+    Whoever it has signed in stays linked to it, unless the new one is another provider (kind, issuer, user info).
 
     Errors: conflict, invalid_request with `detail.field`.
     """

@@ -19,9 +19,11 @@ from tests.support.platform import ROOT
 pytestmark = pytest.mark.timeout(240)
 
 GREETED_SECONDS = 120.0
-# The same program with its data elsewhere: the developer's own may be running.
+# The same program with its data elsewhere: the developer's own may be running. Ctrl-C counts, as at a terminal, also
+# when the tests run in the background, where shells have it ignored.
 PROGRAM = (
-    "import sys; from pathlib import Path; from deploy import run; run.RUN = Path(sys.argv[1]); sys.exit(run.main())"
+    "import signal, sys; from pathlib import Path; from deploy import run; run.RUN = Path(sys.argv[1]); "
+    "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(run.main())"
 )
 
 

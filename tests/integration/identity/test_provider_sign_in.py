@@ -296,6 +296,16 @@ async def test_deleted_users(visitor: Visitor) -> None:
     assert (await visitor.sign_in()).user.id != first.user.id
 
 
+async def test_another_provider_of_the_same_name(visitor: Visitor) -> None:
+    """People stay linked when their provider is described anew, and not when another one takes its name."""
+    await visitor.sign_in()
+    subjects = await links(visitor.identity)
+    await visitor.configure(label="Renamed", trust_email=True)
+    assert await links(visitor.identity) == subjects != []
+    await visitor.configure(kind="github")
+    assert await links(visitor.identity) == []
+
+
 async def test_removed_provider(visitor: Visitor) -> None:
     """Once a provider is removed nobody signs in through it, also who is on the way; its users stay."""
     await visitor.sign_in()

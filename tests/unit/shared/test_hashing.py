@@ -1,8 +1,6 @@
 """The pool in which slow hashes run."""
 
 import asyncio
-import os
-import sys
 import threading
 
 import pytest
@@ -21,15 +19,6 @@ async def test_work_is_done_beside_the_event_loop() -> None:
         assert await waiting
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 // 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux alone")
-async def test_hashing_stands_back() -> None:
-    """A hash has a lower priority than the event loop of the same process, which keeps its own."""
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    async with HashPool(1, 1) as pool:
-        assert await pool.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == min(19, own + 10)
-    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_one_too_many_is_overload() -> None:

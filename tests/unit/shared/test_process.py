@@ -103,7 +103,7 @@ def test_a_component_that_stands_back_has_a_lower_priority(*, stands_back: bool)
         process.terminate()
         process.communicate(timeout=20)
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert priority == (min(19, own + 10) if stands_back else own)
+    assert priority == (min(19, own + 5) if stands_back else own)
 
 
 def test_a_component_with_mistakes_in_its_environment_does_not_start() -> None:

@@ -77,7 +77,7 @@ def test_only_enterprise_keeps_its_refresh_token() -> None:
 
 
 def test_what_may_be_asked_of_users() -> None:
-    """Factors are challenged for in backoffice, and behind providers in directus; only enterprise asks for passwords."""
+    """Factors are challenged for in backoffice, and behind providers in directus; new passwords in enterprise alone."""
     table = policies()
     assert {name: policy.second_factor for name, policy in table.items()} == {
         "oauth2": "refuse",
