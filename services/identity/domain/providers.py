@@ -169,6 +169,16 @@ def known_endpoints(provider: Provider) -> Endpoints:
     return Endpoints(authorization, token, userinfo, client_auth=known.client_auth if known else "client_secret_basic")
 
 
+def same_people(one: Provider, other: Provider) -> bool:
+    """Whether the subjects of one configuration are those of the other: the same provider names people the same way."""
+    return (one.kind, one.issuer, one.userinfo_endpoint, one.subject_field) == (
+        other.kind,
+        other.issuer,
+        other.userinfo_endpoint,
+        other.subject_field,
+    )
+
+
 def scopes(provider: Provider) -> list[str]:
     """What to ask a provider for: what it was configured with, else what tells the e-mail address."""
     return provider.scopes or _SCOPES[provider.kind]

@@ -16,6 +16,7 @@ _REPLACE = """
     INSERT INTO identity.providers (name, configuration, changed_at) VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE SET configuration = $2, changed_at = $3
 """
+_FORGET_LINKS = "DELETE FROM identity.provider_links WHERE provider = $1"
 _REMOVE = "DELETE FROM identity.providers WHERE name = $1 RETURNING name"
 
 
@@ -39,9 +40,12 @@ class ProviderRepository:
         row = await self._database.fetchrow(_ADD, provider.name, provider.model_dump_json(), now)
         return row is not None
 
-    async def replace(self, provider: Provider, now: datetime) -> None:
-        """Add a provider, or overwrite the one of that name; its links stay."""
-        await self._database.execute(_REPLACE, provider.name, provider.model_dump_json(), now)
+    async def replace(self, provider: Provider, now: datetime, *, keep_links: bool) -> None:
+        """Add a provider, or overwrite the one of that name."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_REPLACE, provider.name, provider.model_dump_json(), now)
+            if not keep_links:
+                await connection.execute(_FORGET_LINKS, provider.name)
 
     async def remove(self, name: str) -> bool:
         """Remove a provider with its links; False when there is none."""

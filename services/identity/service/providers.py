@@ -23,11 +23,16 @@ class ProviderService:
         self._telemetry = telemetry
 
     async def add_provider(self, call: contract.AddProvider) -> Provider:
-        """Add a provider or overwrite it. The same once more is no conflict: a caller may try again."""
+        """Add a provider or overwrite it. The same once more is no conflict: a caller may try again.
+
+        Where another one takes the name its links are forgotten: its subjects are other people.
+        """
         providers.check(call.provider)
         now = self._clock.now()
         if call.replace:
-            await self._providers.replace(call.provider, now)
+            former = await self._providers.get(call.provider.name)
+            stays = former is None or providers.same_people(former, call.provider)
+            await self._providers.replace(call.provider, now, keep_links=stays)
         elif not await self._providers.add(call.provider, now):
             if await self._providers.get(call.provider.name) == call.provider:
                 return call.provider
