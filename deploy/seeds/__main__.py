@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
@@ -125,9 +126,12 @@ async def send(gateway: str, inbox: str) -> list[tuple[Example, str | None]]:
 def main() -> int:
     """Send, print, and say by the exit status whether all was as documented."""
     environ = environment()
+    # Without ports of their own those of the last `make run`, as its settings tell them.
+    gateway = environ.get(GATEWAY) or environ.get("DRAGOMAN_GATEWAY_PORT", "8080")
+    inbox = environ.get(INBOX) or urlsplit(environ.get("DRAGOMAN_OTP_SMS_URL", "http://127.0.0.1:8025")).port
     parser = argparse.ArgumentParser(prog="python -m deploy.seeds", description=__doc__)
-    parser.add_argument("--gateway", default=f"http://127.0.0.1:{environ.get(GATEWAY, '8080')}")
-    parser.add_argument("--inbox", default=f"http://127.0.0.1:{environ.get(INBOX, '8025')}")
+    parser.add_argument("--gateway", default=f"http://127.0.0.1:{gateway}")
+    parser.add_argument("--inbox", default=f"http://127.0.0.1:{inbox}")
     arguments = parser.parse_args()
     try:
         results = asyncio.run(send(arguments.gateway, arguments.inbox))
