@@ -1,0 +1,108 @@
+"""What was measured of each fault, kept under .run/faults/ and printed as the table of docs/faults.md.
+
+.venv/bin/python -m tests.faults.report
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.support.platform import ROOT
+
+FOLDER = ROOT / ".run" / "faults"
+GROUPS = (
+    "replicas",
+    "rolling restart",
+    "RabbitMQ",
+    "Redis",
+    "PostgreSQL",
+    "mail and SMS",
+    "disk full and poison",
+    "versions",
+    "clock",
+    "connections",
+    "cancellations",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one fault; what was not measured is None.
+
+    `group` is one of GROUPS, `held` what was seen to hold, in a few words. `recovery` is in seconds after the thing was
+    back, `slowest_error` the longest that a client waited for an answer that was none.
+    """
+
+    fault: str
+    group: str
+    held: str
+    requests: int | None = None
+    errors: dict[str, int] | None = None
+    wrong: int | None = None
+    slowest_error: float | None = None
+    recovery: float | None = None
+    lost: int | None = None
+    doubled: int | None = None
+    long: bool = False
+    more: dict[str, float | int | str] = field(default_factory=dict)
+
+
+def keep(finding: Finding, folder: Path = FOLDER) -> None:
+    """Print the finding, and keep it in place of an earlier one of the same fault and length."""
+    assert finding.group in GROUPS, finding.group
+    line = json.dumps(asdict(finding), sort_keys=True)
+    print(f"\nfault: {line}")  # noqa: T201 - what a run of the tests is read for
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^a-z0-9]+", "-", f"{finding.group} {finding.fault}".lower()).strip("-")
+    (folder / f"{name}{'.long' if finding.long else ''}.json").write_text(line + "\n")
+
+
+def kept(folder: Path = FOLDER) -> list[Finding]:
+    """The findings that there are, in the order of GROUPS; of a fault with a long form only that."""
+    found = [Finding(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    long = {(one.group, one.fault) for one in found if one.long}
+    newest = [one for one in found if one.long or (one.group, one.fault) not in long]
+    return sorted(newest, key=lambda one: GROUPS.index(one.group))
+
+
+def table(findings: list[Finding]) -> str:
+    """The findings as Markdown."""
+    return "\n".join(_lines(findings)) + "\n"
+
+
+def _lines(findings: list[Finding]) -> Iterator[str]:
+    yield "| | fault | requests | errors | wrong | slowest error | recovered | lost | doubled | what was seen |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    group = ""
+    for one in findings:
+        errors = None if one.errors is None else ", ".join(f"{n} × {what}" for what, n in one.errors.items()) or "0"
+        cells = (
+            "" if one.group == group else one.group,
+            one.fault,
+            _cell(one.requests),
+            _cell(errors),
+            _cell(one.wrong),
+            _seconds(one.slowest_error if one.errors else None),
+            _seconds(one.recovery),
+            _cell(one.lost),
+            _cell(one.doubled),
+            one.held + "".join(f"; {name}: {value}" for name, value in one.more.items()),
+        )
+        group = one.group
+        yield f"| {' | '.join(cells)} |"
+
+
+def _cell(value: int | str | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} s"
+
+
+if __name__ == "__main__":
+    print(table(kept()), end="")  # noqa: T201 - that is what it is for
