@@ -1,4 +1,4 @@
-"""Proxies between the platform and its servers, each on a thread of its own, so that a module's tests can share them."""
+"""Proxies between the platform and its servers, each on a thread of its own, so that a whole module can share them."""
 
 import asyncio
 import threading
@@ -53,8 +53,8 @@ class Link:
 
 
 @contextmanager
-def linked(host: str, port: int) -> Iterator[Link]:
-    """A proxy to a server, passing on while inside."""
+def linked(host: str, port: int, *others: int) -> Iterator[Link]:
+    """A proxy to a server, passing on while inside; with `others`, to the first of the ports that accepts."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name=f"link to {port}", daemon=True)
     thread.start()
@@ -62,7 +62,7 @@ def linked(host: str, port: int) -> Iterator[Link]:
     def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result()
 
-    proxy = TcpProxy(host, port)
+    proxy = TcpProxy(host, port, *others)
     try:
         run(proxy.__aenter__())
         try:

@@ -1,10 +1,13 @@
-"""What was measured of each fault, kept under .run/faults/ and printed as the table of docs/faults.md.
+"""What was measured of each fault, kept under .run/faults/, and docs/faults.md, which is made of it.
 
-.venv/bin/python -m tests.faults.report
+`make test-faults` measures and prints the table, `make faults-page` writes the page.
 """
 
 import json
+import os
+import platform as machine
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -104,5 +107,42 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
 
 
+def page(findings: list[Finding]) -> str:
+    """The whole of docs/faults.md."""
+    where = f"{os.cpu_count()} cores that also carry clients, servers and platform; Python {machine.python_version()}"
+    return _PAGE.format(where=where, table=table(findings))
+
+
+_PAGE = """\
+# What happens when something dies
+
+Made by `make faults-page` from what `make test-faults` measured, on {where}.
+Each row is a test under `tests/faults`: clients of every kind go on asking while real processes are killed, stopped,
+frozen or cut off, and judge each answer. `make test` runs a short form of each.
+
+- **errors**: answers other than what was asked for, by status. Each 503 had `Retry-After` and the dialect's own words,
+  or it would be a wrong answer.
+- **wrong**: what must never be: a revoked token that is accepted, a token or session of somebody else, a session lost.
+- **slowest error**: how long a client waited at most to be told that there is no answer.
+- **recovered**: seconds from the return of what was away to the last answer that failed; 0.0 is none at all.
+- **lost**, **doubled**: codes that were promised and did not come, and events never published; codes that came twice.
+
+{table}
+What stops and what goes on while a part is away is in the [README](../README.md#when-a-part-is-away).
+
+## What your clients and operators should know
+
+- A client that gets a 503, or no answer, may ask again. A refresh token may be presented again for
+  `DRAGOMAN_TOKEN_REFRESH_GRACE_SECONDS` (10) after its successor was made; an outage that swallows an answer and lasts
+  longer ends that one session, as a replay would. The tests set the grace to 120 seconds.
+- Signing in is never done twice by the platform: a sign-in in the hands of a replica that dies is told as 503.
+- A rolling restart without any error needs a gateway that goes on answering until no balancer sends it anything: set
+  `DRAGOMAN_GATEWAY_LEAVE_SECONDS` to a little more than your balancer takes to notice `/readyz`. Meanwhile it answers
+  with `Connection: close`, so that clients who keep connections come back to another replica. Services need nothing.
+- A gateway that is killed takes the requests in its hands along; no other can answer on its connections.
+"""
+
+
 if __name__ == "__main__":
-    print(table(kept()), end="")  # noqa: T201 - that is what it is for
+    text = page(kept()) if "--page" in sys.argv[1:] else table(kept())
+    print(text, end="")  # noqa: T201 - that is what it is for

@@ -244,6 +244,8 @@ class Fault:
     first_wrong: int
     ended: float | None = None
     recovery: float | None = None
+    last: int | None = None
+    last_wrong: int | None = None
 
     def over(self) -> None:
         """What had gone is back, from now on."""
@@ -252,23 +254,27 @@ class Fault:
     async def recovered(self, within: float) -> float:
         """Wait until all is well again; the seconds after `over` at which the last failing answer came, 0 for none.
 
-        A replica's death is `over` at once: when nobody has said otherwise that is counted from the beginning.
+        Without `over` it is counted from the beginning; of a fault that comes again and again, the longest is kept.
         """
         back = self.began if self.ended is None else self.ended
         await self.traffic.well(within, since=back)
-        self.recovery = max((asked.ended_at - back for asked in self.asked if asked.failed), default=0.0)
-        self.recovery = max(0.0, self.recovery)
+        took = max((asked.ended_at - back for asked in self.asked if asked.failed), default=0.0)
+        self.recovery = max(0.0, took, self.recovery or 0.0)
         return self.recovery
+
+    def close(self) -> None:
+        """What comes from now on belongs to it no more."""
+        self.last, self.last_wrong = len(self.traffic.asked), len(self.traffic.wrong)
 
     @property
     def asked(self) -> list[Asked]:
-        """What was answered since it began."""
-        return self.traffic.asked[self.first :]
+        """What was answered since it began, until it was closed."""
+        return self.traffic.asked[self.first : self.last]
 
     @property
     def wrong(self) -> list[str]:
-        """Answers since then that must not be."""
-        return self.traffic.wrong[self.first_wrong :]
+        """Answers in that time that must not be."""
+        return self.traffic.wrong[self.first_wrong : self.last_wrong]
 
     def errors(self, *kinds: str, since: float | None = None) -> dict[str, int]:
         """How many failed, by status: of these kinds of clients (default: all), sent after `since` (its beginning)."""
