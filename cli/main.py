@@ -6,6 +6,7 @@ import click
 
 from cli import components
 from cli.clients import client
+from cli.dead_letters import dead_letters
 from cli.doctor import doctor
 from cli.keys import keys
 from cli.output import show
@@ -81,6 +82,7 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
 
 main.add_command(doctor)
 main.add_command(client)
+main.add_command(dead_letters)
 main.add_command(revoke)
 main.add_command(keys)
 main.add_command(provider)

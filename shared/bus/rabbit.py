@@ -54,7 +54,9 @@ class RabbitBus(Bus):
         self._client = CallClient(component, telemetry, self._lose)
         self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
         self._publisher = EventPublisher(component, telemetry)
-        self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy(), self._lose)
+        self._subscriber = EventSubscriber(
+            component, self._dispatcher, telemetry, clock, retry or RetryPolicy(), self._lose
+        )
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -62,12 +64,14 @@ class RabbitBus(Bus):
 
     @property
     def connected(self) -> bool:
-        """Whether the connection stands and everything on it is declared."""
-        return self._up.is_set()
+        """Whether the connection stands, everything on it is declared, and the broker is not known to be frozen."""
+        return self._up.is_set() and self._client.answering.is_set()
 
     async def wait_connected(self) -> None:
-        """Return once the connection stands and everything on it is declared."""
-        await self._up.wait()
+        """Return once the connection stands, everything on it is declared, and the broker answers."""
+        while not self.connected:
+            await self._up.wait()
+            await self._client.answering.wait()
 
     async def __aenter__(self) -> Self:
         """Begin to connect."""
