@@ -22,7 +22,7 @@ from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
 from gateway.limits.limits import Limits
 from gateway.limits.redis_windows import RedisWindows
-from gateway.middleware import add_headers, around_requests, demand_https
+from gateway.middleware import add_headers, around_requests, demand_https, part_when
 from gateway.openapi.endpoint import OpenApi
 from gateway.revocations import RevocationFeed
 from gateway.security_settings import SecuritySettingsFollower
@@ -89,6 +89,7 @@ def build_app(
     app.cleanup_ctx.append(follow)
     app.on_shutdown.append(let_followers_go)
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(part_when(lambda: kit.health.stopping))
     if settings.hsts_seconds:
         app.on_response_prepare.append(demand_https(settings.hsts_seconds))
     return app
