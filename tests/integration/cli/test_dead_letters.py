@@ -227,6 +227,18 @@ async def test_what_the_broker_parked_itself_is_shown_and_put_back(scene: Scene)
     assert (await scene.heard.next())[1].attempt == 1
 
 
+@pytest.mark.parametrize("attempt", [-100, 0, "1"])
+async def test_an_event_that_lies_about_its_attempts_is_given_up_like_any_other(scene: Scene, attempt: Any) -> None:
+    """It is neither kept in hand for good nor tried without end."""
+    scene.heard._failures = RETRY.max_attempts
+    frame = told(SUSPENDED)
+    headers = {"subject": SUBJECT, "attempt": attempt}
+    message = aio_pika.Message(frame.body, message_id=str(frame.id), headers=headers)
+    await scene.put(topology.events_queue("token"), message)
+    [letter] = await scene.parked(1)
+    assert (letter["id"], letter["attempts"], letter["reason"]) == (str(frame.id), RETRY.max_attempts, REASON)
+
+
 async def test_what_cannot_be_done_is_told_in_one_line(scene: Scene) -> None:
     """An unknown id, neither an id nor --all, both, an unknown service."""
     [letter] = await scene.park(told(SUSPENDED))
