@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, gone without a word, or do not read: little memory is used, others fare well."""
+"""Clients that are slow, silent, gone without a word, or send too much: little memory is used, others fare well."""
 
 import asyncio
 import resource
@@ -108,8 +108,29 @@ async def test_clients_that_do_not_read_their_answers(platform: Platform, long: 
     assert sent < number * len(questions), "the gateway read all of it"
     assert grown < 2.0 * number + 16.0
     _expect_unharmed(fault, platform)
-    more: dict[str, float | int | str] = {"MiB in all": round(grown, 1)}
+    more: dict[str, float | int | str] = {"MiB in all": round(max(0.0, grown), 1)}
     keep(fault.finding(group="connections", held="the gateway stops reading; others unharmed", long=long, more=more))
+
+
+async def test_huge_headers(platform: Platform, long: bool) -> None:
+    """Headers of megabytes, in one line, many lines or the first line, are refused before they are whole."""
+    number = 50 if long else 10
+    head = b"GET / HTTP/1.1\r\nHost: id.example.com\r\n"
+    size = 8 * 1024 * 1024
+    floods = (head + b"X-Long: " + b"x" * size, head + b"X-Many: x\r\n" * (size // 11), b"GET /" + b"x" * size)
+    before = _kib(platform)
+    async with Traffic([platform.url], everybody()) as traffic:
+        fault = traffic.fault(f"{3 * number} headers of 8 MiB")
+        for flood in floods:
+            async with _connections(_address(platform), number) as clients:
+                answers = await asyncio.gather(*(_answer_to(one, flood) for one in clients))
+            assert {answer[9:12] for answer in answers} <= {b"400", b""}, answers
+        await traffic.more(10 if long else 3)
+        grown = (_kib(platform) - before) / _MIB
+    assert grown < 64.0
+    _expect_unharmed(fault, platform)
+    more: dict[str, float | int | str] = {"MiB in all": round(max(0.0, grown), 1)}
+    keep(fault.finding(group="connections", held="refused (400) or cut; others unharmed", long=long, more=more))
 
 
 def _expect_unharmed(fault: Fault, platform: Platform) -> None:
