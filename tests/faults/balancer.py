@@ -23,6 +23,7 @@ class Balancer:
         self._ready: list[int] = []
         self._turn = count()
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -35,8 +36,8 @@ class Balancer:
         """Close everything."""
         self._watch.cancel()
         self._server.close()
-        for connection in self._connections:
-            connection.cancel()
+        for writer in self._writers:
+            writer.transport.abort()
         await asyncio.gather(self._watch, *self._connections, return_exceptions=True)
         await self._http.close()
 
@@ -51,14 +52,15 @@ class Balancer:
         self._backends[port] = (await gateway.logged("admin port open"))["port"]
 
         async def is_ready() -> bool | None:
+            assert not self._watch.done(), self._watch
             return True if port in self._ready else None
 
         await eventually(is_ready, 30.0, "the balancer finds the gateway ready")
 
     async def _look(self) -> None:
         while True:
-            ready = [port for port, admin in self._backends.items() if await self._is_ready(admin)]
-            self._ready = ready
+            backends = list(self._backends.items())  # one may be added meanwhile
+            self._ready = [port for port, admin in backends if await self._is_ready(admin)]
             await asyncio.sleep(_LOOK_SECONDS)  # as a kubelet does, who looks again and again
 
     async def _is_ready(self, admin_port: int) -> bool:
@@ -73,19 +75,20 @@ class Balancer:
         assert task is not None
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
-        ready = self._ready
+        ends = {writer}
         try:
-            if not ready:
+            if not (ready := self._ready):
                 return
             there, back = await asyncio.open_connection("127.0.0.1", ready[next(self._turn) % len(ready)])
-            try:
-                await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-            finally:
-                back.transport.abort()
+            ends.add(back)
+            self._writers |= ends
+            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
         except OSError:
             return
         finally:
-            writer.transport.abort()
+            self._writers -= ends
+            for end in ends:
+                end.transport.abort()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -63,10 +63,13 @@ def keep(finding: Finding, folder: Path = FOLDER) -> None:
 
 
 def kept(folder: Path = FOLDER) -> list[Finding]:
-    """The findings that there are, in the order of GROUPS; of a fault with a long form only that."""
+    """The findings that there are, in the order of GROUPS; of a fault with a long form only that.
+
+    The two forms may have other numbers in their names.
+    """
     found = [Finding(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
-    long = {(one.group, one.fault) for one in found if one.long}
-    newest = [one for one in found if one.long or (one.group, one.fault) not in long]
+    long = {_without_numbers(one) for one in found if one.long}
+    newest = [one for one in found if one.long or _without_numbers(one) not in long]
     return sorted(newest, key=lambda one: GROUPS.index(one.group))
 
 
@@ -95,6 +98,10 @@ def _lines(findings: list[Finding]) -> Iterator[str]:
         )
         group = one.group
         yield f"| {' | '.join(cells)} |"
+
+
+def _without_numbers(finding: Finding) -> str:
+    return re.sub(r"\b[\d,.]+\b", "", f"{finding.group}: {finding.fault}")
 
 
 def _cell(value: int | str | None) -> str:
