@@ -18,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from shared.bus import topology
 from shared.bus.faults import BROKER_FAULTS
+from shared.bus.lenient import read_leniently
 from shared.errors import Error, ErrorCode, unavailable
 
 RETURNS = 10
@@ -61,6 +62,7 @@ class DeadLetters:
 
         Raises `forbidden` when its user may not do this: the broker has the permissions of an earlier version.
         """
+        read_leniently()
         try:
             connection = await aio_pika.connect(url, timeout=_CONNECT_SECONDS)
         except BROKER_FAULTS:

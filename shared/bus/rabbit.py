@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
+from shared.bus.lenient import read_leniently
 from shared.bus.messages import Call
 from shared.bus.rabbit_client import CallClient
 from shared.bus.rabbit_events import EventPublisher, EventSubscriber
@@ -48,6 +49,7 @@ class RabbitBus(Bus):
     ) -> None:
         """`prefetch` messages are worked on at once, each a call or a group; leaving waits `drain_seconds` at most."""
         super().__init__(component, telemetry, clock, max_pending=max_pending)
+        read_leniently()
         self._url = url
         self._drain_seconds = drain_seconds
         self._heartbeat_seconds = heartbeat_seconds

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import aio_pika
 import pytest
+from pamqp import encode
 
 from shared.bus import topology
 from shared.bus.dead_letters import RETURNS
@@ -237,6 +238,37 @@ async def test_an_event_that_lies_about_its_attempts_is_given_up_like_any_other(
     await scene.put(topology.events_queue("token"), message)
     [letter] = await scene.parked(1)
     assert (letter["id"], letter["attempts"], letter["reason"]) == (str(frame.id), RETRY.max_attempts, REASON)
+
+
+@pytest.mark.parametrize("broken", ["id", "header", "timestamp"])
+async def test_what_cannot_be_decoded_is_parked_and_ends_no_connection(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Properties that are no UTF-8, or a moment past all calendars, which the client library would refuse to read."""
+
+    def short_text(value: str) -> bytes:
+        data = value.encode(errors="surrogateescape")
+        return bytes([len(data)]) + data
+
+    message = aio_pika.Message(b"{}", message_id="none")
+    with monkeypatch.context() as patched:
+        patched.setitem(encode.METHODS, "shortstr", short_text)
+        if broken == "id":
+            message.message_id = "x\udcff"
+        elif broken == "header":
+            message.headers["broken"] = 1
+            table = encode.field_table
+            bad = b"\0\0\0\5\2x\xfft\1"
+            patched.setitem(encode.METHODS, "table", lambda value: bad if "broken" in (value or {}) else table(value))
+        else:
+            message.timestamp = SystemClock().now()
+            patched.setitem(encode.METHODS, "timestamp", lambda _: bytes([255] * 8))
+        await scene.put(topology.events_queue("token"), message)
+    [letter] = await scene.parked(1)
+    assert letter["reason"] == "not an event: no usable message id"
+    assert all(proxy.accepted == 1 for proxy in scene.rabbit.proxies.values()), "a connection was lost"
+    await scene.identity.publish(told(SUSPENDED))
+    await scene.heard.next()
 
 
 async def test_what_cannot_be_done_is_told_in_one_line(scene: Scene) -> None:
