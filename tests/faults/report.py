@@ -146,6 +146,8 @@ What stops and what goes on while a part is away is in the [README](../README.md
 - A rolling restart without any error needs a gateway that goes on answering until no balancer sends it anything: set
   `DRAGOMAN_GATEWAY_LEAVE_SECONDS` to a little more than your balancer takes to notice `/readyz`. Meanwhile it answers
   with `Connection: close`, so that clients who keep connections come back to another replica. Services need nothing.
+- When connections to the broker are cut, a call may go with the queue of a service that comes back later than its
+  caller. In an earlier run one request was told so after its 3 seconds rather than at once.
 - A gateway that is killed takes the requests in its hands along; no other can answer on its connections.
 """
 
