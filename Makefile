@@ -73,6 +73,15 @@ fuzz: bootstrap ## Try CASES=100000 requests and turns of sessions that nobody t
 	@mkdir -p .run; .venv/bin/python -m pytest tests/fuzz --cases $(CASES) --capture=no --quiet --no-header > .run/fuzz.log 2>&1; \
 	status=$$?; sed -n '/ cases in /,$$p' .run/fuzz.log; exit $$status
 
+.PHONY: test-faults
+test-faults: bootstrap ## Kill, freeze and cut off everything under load, and print what came of it
+	@rm -rf .run/faults; .venv/bin/python -m pytest tests/faults --long --capture=no --quiet --no-header; \
+	status=$$?; .venv/bin/python -m tests.faults.report; exit $$status
+
+.PHONY: faults-page
+faults-page: bootstrap ## Make docs/faults.md from what `make test-faults` measured last
+	@.venv/bin/python -m tests.faults.report --page > docs/faults.md
+
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom
 	.venv/bin/ruff check

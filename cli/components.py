@@ -37,14 +37,15 @@ class PostgresUrls:
 
 def postgres_urls(environ: Mapping[str, str]) -> PostgresUrls:
     """Read the URLs, or the files that `…_FILE` names. Raises `click.ClickException` for one that cannot be read."""
-    services = {name: _url(environ, f"DRAGOMAN_{name.upper()}_POSTGRES_URL") for name in SERVICES}
+    services = {name: secret(environ, f"DRAGOMAN_{name.upper()}_POSTGRES_URL") for name in SERVICES}
     return PostgresUrls(
-        owner=_url(environ, "DRAGOMAN_POSTGRES_URL"),
+        owner=secret(environ, "DRAGOMAN_POSTGRES_URL"),
         services={name: url for name, url in services.items() if url is not None},
     )
 
 
-def _url(environ: Mapping[str, str], name: str) -> str | None:
+def secret(environ: Mapping[str, str], name: str) -> str | None:
+    """What `name` is set to, directly or by a file. Raises `click.ClickException` for a file that cannot be read."""
     path = environ.get(f"{name}_FILE")
     if path is None:
         return environ.get(name)

@@ -6,6 +6,8 @@ import click
 
 from cli import components
 from cli.clients import client
+from cli.dead_letters import dead_letters
+from cli.doctor import doctor
 from cli.keys import keys
 from cli.output import show
 from cli.providers import provider
@@ -78,7 +80,9 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
     show(revisions, [f"{schema:<10}{revision}" for schema, revision in revisions.items()], as_json=as_json)
 
 
+main.add_command(doctor)
 main.add_command(client)
+main.add_command(dead_letters)
 main.add_command(revoke)
 main.add_command(keys)
 main.add_command(provider)

@@ -1,5 +1,6 @@
 """Wiring of the gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,11 @@ from shared.revocations import open_stream
 
 @asynccontextmanager
 async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[None]:
-    """Run the gateway while inside; leaving it answers the requests in hand before the bus closes."""
+    """Run the gateway while inside; leaving it answers the requests in hand before the bus closes.
+
+    A gateway that is told to stop still takes requests for `leave_seconds`: balancers learn only from `/readyz`, and
+    after a moment, that it goes.
+    """
     async with (
         kit.bus(settings) as bus,
         open_stream(settings.redis_url, settings.redis_prefix) as stream,
@@ -27,6 +32,8 @@ async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[Non
             kit.telemetry.log.info("listening", host=settings.host, port=runner.addresses[0][1])
             yield
         finally:
+            if kit.health.stopping:
+                await asyncio.sleep(settings.leave_seconds)
             await runner.cleanup()
 
 

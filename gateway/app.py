@@ -22,9 +22,10 @@ from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
 from gateway.limits.limits import Limits
 from gateway.limits.redis_windows import RedisWindows
-from gateway.middleware import add_headers, around_requests, demand_https
+from gateway.middleware import add_headers, around_requests, demand_https, part_when
 from gateway.openapi.endpoint import OpenApi
 from gateway.revocations import RevocationFeed
+from gateway.runner import Runner
 from gateway.security_settings import SecuritySettingsFollower
 from gateway.settings import GatewaySettings
 from gateway.wellknown import WellKnown
@@ -89,6 +90,7 @@ def build_app(
     app.cleanup_ctx.append(follow)
     app.on_shutdown.append(let_followers_go)
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(part_when(lambda: kit.health.stopping))
     if settings.hsts_seconds:
         app.on_response_prepare.append(demand_https(settings.hsts_seconds))
     return app
@@ -119,7 +121,7 @@ def _verifier(
 
 def build_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
     """What serves the application. Bodies come as they were sent, so that compressed ones are refused unread."""
-    return web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds, auto_decompress=False)
+    return Runner(app, access_log=None, shutdown_timeout=settings.drain_seconds, auto_decompress=False)
 
 
 async def _answer_expect(request: web.Request) -> None:

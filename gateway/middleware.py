@@ -101,6 +101,20 @@ def demand_https(seconds: int) -> Callable[[web.Request, web.StreamResponse], Aw
     return add_header
 
 
+def part_when(stopping: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What has clients come back on another connection, to another replica, once this one is told to stop.
+
+    A connection that was closed while it idled may have a request on its way, which nobody would answer.
+    """
+
+    async def close_after(_request: web.Request, response: web.StreamResponse) -> None:
+        if stopping():
+            response.headers["Connection"] = "close"
+            response.force_close()
+
+    return close_after
+
+
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
     """Whose way of speaking a path's errors have; the first dialect's where nobody claims it.
 

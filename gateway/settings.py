@@ -22,6 +22,12 @@ class GatewaySettings(Settings):
 
     host: str = Field("127.0.0.1", description="address that clients reach")
     port: int = Field(8080, ge=0, le=65535, description="port that clients reach; 0 picks a free one and logs it")
+    leave_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="how long to go on answering when told to stop, unready, until no balancer sends anybody here",
+    )
     issuer: str = Field(pattern=r"^https?://[^?#]+$", description="the platform's own URL, as clients see it")
     audience: str = Field("", description="the `aud` that the platform's own endpoints expect; empty means the issuer")
     request_seconds: float = Field(5.0, ge=0.5, le=60, description="longest time to answer a request")

@@ -10,8 +10,12 @@ from shared.bus.messages import EVENTS
 from shared.contracts import identity, otp, password, providers, token  # noqa: F401 - they fill the register
 
 SERVICES = ("token", "identity", "otp", "password")
-COMPONENTS = ("gateway", *SERVICES, "operator")
+OPERATOR = "operator"
+COMPONENTS = ("gateway", *SERVICES, OPERATOR)
 """Everything with a user of its own on the broker; `operator` is the command line."""
+
+HEARERS = tuple(topology.hearers())
+"""The services that hear events, and so may have given some up."""
 
 
 def call_graph() -> dict[str, list[str]]:
@@ -25,16 +29,20 @@ def permissions(component: str) -> dict[str, str]:
     Callers may also declare the exchanges they publish to, since services start in any order.
     Whoever answers must write to the default exchange (replies, retries); that a call came through the exchange of its
     service is checked by the service.
+    The operator takes parked events and gives them back through exchanges of their own (shared/bus/dead_letters.py).
     """
     called = topology.owners_called_by(component)
     heard = [topology.events_exchange(owner) for owner in topology.owners_heard_by(component)]
     own = [component, topology.events_exchange(component)] if component in SERVICES else []
     queues = [topology.calls_queue(component), topology.groups_queue(component)] if component in SERVICES else []
     own_events = rf"{re.escape(topology.events_queue(component))}(\..+)?"
+    services = HEARERS if component == OPERATOR else ()
+    replays, parked = list(map(topology.replay_exchange, services)), list(map(topology.dead_queue, services))
+    replies = ["amq.default"] if own else []
     return {
         "configure": _any_of(own + called + heard + queues, own_events if heard else None),
-        "write": _any_of(own + called + queues + (["amq.default"] if own else []), own_events if heard else None),
-        "read": _any_of(own + heard + queues, own_events if heard else None),
+        "write": _any_of(own + called + queues + replies + replays, own_events if heard else None),
+        "read": _any_of(own + heard + queues + parked, own_events if heard else None),
     }
 
 

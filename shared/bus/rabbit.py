@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
+from shared.bus.lenient import read_leniently
 from shared.bus.messages import Call
 from shared.bus.rabbit_client import CallClient
 from shared.bus.rabbit_events import EventPublisher, EventSubscriber
@@ -48,13 +49,16 @@ class RabbitBus(Bus):
     ) -> None:
         """`prefetch` messages are worked on at once, each a call or a group; leaving waits `drain_seconds` at most."""
         super().__init__(component, telemetry, clock, max_pending=max_pending)
+        read_leniently()
         self._url = url
         self._drain_seconds = drain_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._client = CallClient(component, telemetry, self._lose)
         self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
         self._publisher = EventPublisher(component, telemetry)
-        self._subscriber = EventSubscriber(component, self._dispatcher, telemetry, retry or RetryPolicy(), self._lose)
+        self._subscriber = EventSubscriber(
+            component, self._dispatcher, telemetry, clock, retry or RetryPolicy(), self._lose
+        )
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -62,12 +66,14 @@ class RabbitBus(Bus):
 
     @property
     def connected(self) -> bool:
-        """Whether the connection stands and everything on it is declared."""
-        return self._up.is_set()
+        """Whether the connection stands, everything on it is declared, and the broker is not known to be frozen."""
+        return self._up.is_set() and self._client.answering.is_set()
 
     async def wait_connected(self) -> None:
-        """Return once the connection stands and everything on it is declared."""
-        await self._up.wait()
+        """Return once the connection stands, everything on it is declared, and the broker answers."""
+        while not self.connected:
+            await self._up.wait()
+            await self._client.answering.wait()
 
     async def __aenter__(self) -> Self:
         """Begin to connect."""

@@ -9,7 +9,7 @@ CPU-heavy calls travel alone, so that they spread over replicas.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -31,7 +31,18 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 PROBE_SECONDS = 0.25
 """A call that waits longer makes its caller ask the broker whether anybody still serves it."""
 
+MUTE_SECONDS = 0.5
+"""A broker that has not confirmed a probe for so long is taken for frozen, until it does: calls fail at once.
+
+With the wait before the probe that makes a second, in which those who call learn that nobody will answer.
+"""
+
 _CONFIRM_SECONDS = 5.0
+
+_LAG_SECONDS = 0.1
+"""Given to a confirmation that is there already but was not read, since this process itself stood still."""
+
+_FROZEN = "the broker does not answer"
 
 _ALONE_SECONDS = 1.0
 """How long no group is offered to a service none of whose replicas took one."""
@@ -71,6 +82,9 @@ class CallClient:
         self._alone_until: dict[str, float] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._prober: asyncio.Task[None] | None = None
+        self.answering = asyncio.Event()
+        """Set unless the broker is frozen."""
+        self.answering.set()
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
         """Declare what is needed to call; a component that calls nobody needs nothing."""
@@ -93,6 +107,9 @@ class CallClient:
         if self._prober is not None:
             self._prober.cancel()
         self._exchanges = {}
+        self._fail_pending(reason)
+
+    def _fail_pending(self, reason: str) -> None:
         for pending in self._pending.values():
             pending.fail(unavailable(reason))
 
@@ -100,6 +117,8 @@ class CallClient:
         """Send and await; raises `unavailable` or `deadline_exceeded`."""
         if kind.owner not in self._exchanges:
             raise unavailable("not connected to the broker")
+        if not self.answering.is_set():
+            raise unavailable(_FROZEN)
         loop = asyncio.get_running_loop()
         probe_key = topology.probe_key(kind.owner)
         pending = _Pending(f"{next(self._ids):x}", kind, frame, loop.create_future(), loop.time(), probe_key)
@@ -209,6 +228,7 @@ class CallClient:
         only from its deadline. A mandatory message with no life time is returned when there is no queue, and never
         waits.
         A call that a leaving replica said it holds is left alone: it will be answered although the queue is gone.
+        A broker that does not even confirm a probe is frozen, or the way to it is: whoever calls is told so.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -218,7 +238,9 @@ class CallClient:
             for owner, key in {(pending.kind.owner, pending.probe_key) for pending in overdue}:
                 probe = Message(b"", type="probe", expiration=0)
                 try:
-                    await self._exchanges[owner].publish(probe, key, mandatory=True, timeout=_CONFIRM_SECONDS)
+                    await self._confirmed(
+                        self._exchanges[owner].publish(probe, key, mandatory=True, timeout=_CONFIRM_SECONDS)
+                    )
                 except PublishError:
                     for pending in overdue:
                         if pending.probe_key == key:
@@ -226,3 +248,19 @@ class CallClient:
                 except BROKER_FAULTS:
                     self._lose()
                     return
+
+    async def _confirmed(self, publishing: Coroutine[Any, Any, object]) -> None:
+        """Await the confirmation of a probe; calls fail while it is overdue. Raises what publishing raises."""
+        confirmation = asyncio.ensure_future(publishing)
+        confirmation.add_done_callback(lambda done: done.cancelled() or done.exception())  # or asyncio complains
+        try:
+            _, waiting = await asyncio.wait({confirmation}, timeout=MUTE_SECONDS)
+            if waiting:
+                _, waiting = await asyncio.wait({confirmation}, timeout=_LAG_SECONDS)
+            if waiting:
+                self.answering.clear()
+                self._fail_pending(_FROZEN)
+            await confirmation
+        finally:
+            self.answering.set()
+            confirmation.cancel()

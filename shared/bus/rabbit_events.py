@@ -15,6 +15,7 @@ from shared.bus.frames import EventFrame
 from shared.bus.messages import EVENTS
 from shared.bus.rabbit_intake import Intake
 from shared.bus.topology import RetryPolicy
+from shared.clock import Clock
 from shared.errors import unavailable
 from shared.telemetry import Telemetry
 
@@ -62,6 +63,7 @@ class EventSubscriber:
         component: str,
         dispatcher: Dispatcher,
         telemetry: Telemetry,
+        clock: Clock,
         retry: RetryPolicy,
         lose: Callable[[], None],
     ) -> None:
@@ -69,6 +71,7 @@ class EventSubscriber:
         self._lose = lose
         self._dispatcher = dispatcher
         self._telemetry = telemetry
+        self._clock = clock
         self._retry = retry
         self._intake = Intake()
         self._channel: AbstractChannel | None = None
@@ -84,7 +87,7 @@ class EventSubscriber:
         channel = self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.set_qos(prefetch_count=_PREFETCH)
         main, dead = topology.events_queue(self._component), topology.dead_queue(self._component)
-        await channel.declare_queue(dead, durable=True, arguments={"x-queue-type": "quorum"})
+        parked = await channel.declare_queue(dead, durable=True, arguments={"x-queue-type": "quorum"})
         for delay in self._retry.delays:
             await channel.declare_queue(
                 topology.retry_queue(self._component, delay),
@@ -108,6 +111,11 @@ class EventSubscriber:
                 "x-dead-letter-routing-key": dead,
             },
         )
+        replay = await channel.declare_exchange(
+            topology.replay_exchange(self._component), ExchangeType.DIRECT, durable=True
+        )
+        await queue.bind(replay, main)
+        await parked.bind(replay, dead)
         for subject, (event, _handler) in self._dispatcher.events.items():
             exchange = await channel.declare_exchange(
                 topology.events_exchange(event.owner), ExchangeType.TOPIC, durable=True
@@ -156,13 +164,16 @@ class EventSubscriber:
 
     async def _park(self, message: AbstractIncomingMessage, reason: str) -> None:
         subject = _subject(message)
+        # Without the broker's own headers: in the dead-letter queue they tell of what the broker itself parked.
+        headers = {name: value for name, value in message.headers.items() if not name.startswith("x-")}
         dead = Message(
             message.body,
             content_type=message.content_type,
             type=message.type,
             message_id=message.message_id,
+            timestamp=self._clock.now(),
             delivery_mode=DeliveryMode.PERSISTENT,
-            headers={**message.headers, "subject": subject, "reason": reason[:500]},
+            headers={**headers, "subject": subject, "reason": reason[:500]},
         )
         await self._hand_over(dead, topology.dead_queue(self._component))
         self._telemetry.events_handled.labels(subject if subject in EVENTS else "unknown", "dead").inc()
@@ -192,11 +203,12 @@ def _subject(message: AbstractIncomingMessage) -> str:
 
 def _frame(message: AbstractIncomingMessage) -> EventFrame | None:
     with suppress(ValueError, TypeError):
+        attempt = int(str(message.headers.get("attempt") or 1))
         return EventFrame(
             id=UUID(message.message_id or ""),
             subject=_subject(message),
             body=message.body,
             request_id=str(message.headers.get("request-id") or ""),
-            attempt=int(str(message.headers.get("attempt") or 1)),
+            attempt=max(1, attempt),
         )
     return None

@@ -68,6 +68,19 @@ def dead_queue(component: str) -> str:
     return f"events.{component}.dead"
 
 
+def replay_exchange(component: str) -> str:
+    """Through which operators put parked events back, by the name of the queue they belong in.
+
+    It leads to the events queue and the dead-letter queue and nowhere else, unlike the default exchange.
+    """
+    return f"events.{component}.replay"
+
+
+def hearers() -> list[str]:
+    """The services that hear events, and so may have parked some, by the contracts."""
+    return sorted({subscriber for event in EVENTS.values() for subscriber in event.subscribers})
+
+
 def owners_called_by(component: str) -> list[str]:
     """The services that `component` may call, by the contracts."""
     return sorted({call.owner for call in CALLS.values() if component in call.callers})

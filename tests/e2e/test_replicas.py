@@ -1,71 +1,14 @@
-"""Two replicas of each service: one may die, one may be told to go, and clients do not notice."""
+"""What replicas share and what one finishes when it has to go; that one may die is in tests/faults."""
 
 import asyncio
 
 import asyncpg
 import pytest
 
-from deploy.running.environment import SERVICES
 from tests.support.platform import Platform
-from tests.support.token_api import Load, TokenApi, expect_away
+from tests.support.token_api import TokenApi
 
 pytestmark = pytest.mark.timeout(180)
-
-
-async def test_killing_one_of_two_replicas_fails_nothing_that_may_be_repeated(
-    platform: Platform, api: TokenApi
-) -> None:
-    """Requests in the hands of a replica that dies are answered by the other one; at worst a sign-in is told as 503.
-
-    A replica stands still before it is killed, so that it certainly has requests in its hands.
-    """
-    await platform.bring(2)
-    user = await api.sign_in()
-    async with (
-        Load(api.client_credentials) as clients,
-        Load(user.refresh) as users,
-        Load(api.password) as sign_ins,
-        Load(api.send_code) as codes,
-    ):
-        loads = (clients, users, sign_ins, codes)
-        crossing = {"token": users, "identity": codes, "otp": codes, "password": sign_ins}
-        for service in SERVICES:
-            for load in loads:
-                await load.more(2)
-            victim = platform.replicas(service)[0]
-            victim.process.pause()
-            await crossing[service].stuck()
-            victim.process.kill()
-            for load in loads:
-                await load.more(5)
-    for load in (clients, users, codes):
-        assert load.statuses == {200}, platform.refusals
-    for answer in sign_ins.answers:
-        if answer.status != 200:
-            expect_away(answer, within=2.0)
-    assert sign_ins.answers[-1].status == 200
-
-
-async def test_a_replica_that_is_told_to_go_drops_nothing(platform: Platform, api: TokenApi) -> None:
-    """SIGTERM under load: the replica finishes what it has begun and ends with 0; no client sees an error."""
-    await platform.bring(2)
-    user = await api.sign_in()
-    async with (
-        Load(api.client_credentials) as clients,
-        Load(user.refresh) as users,
-        Load(api.password) as sign_ins,
-        Load(api.send_code) as codes,
-    ):
-        loads = (clients, users, sign_ins, codes)
-        for service in SERVICES:
-            leaving = platform.replicas(service)[0]
-            for load in loads:
-                await load.more(3)
-            leaving.process.terminate()
-            assert await leaving.ended() == 0
-            for load in loads:
-                await load.more(5)
-    assert [load.statuses for load in loads] == [{200}] * 4, platform.refusals
 
 
 async def test_a_gateway_that_is_told_to_go_answers_the_request_in_its_hands(platform: Platform, api: TokenApi) -> None:

@@ -193,9 +193,12 @@ class Platform:
     @property
     def url(self) -> str:
         """Where clients reach the gateway that was started last."""
-        gateway = next(replica for replica in reversed(self.every) if replica.name in ("gateway", "all"))
-        port = next(line["port"] for line in gateway.lines() if line["event"] == "listening")
-        return f"http://127.0.0.1:{port}"
+        return _listening(next(replica for replica in reversed(self.every) if replica.name in ("gateway", "all")))
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients reach each gateway that runs."""
+        return [_listening(replica) for replica in self.replicas("gateway")]
 
     @cached_property
     def inbox(self) -> dict[str, str]:
@@ -246,6 +249,11 @@ class Platform:
 def at_path(url: str, path: str) -> str:
     """The same URL with another path: another database or virtual host."""
     return urlunsplit(urlsplit(url)._replace(path=path))
+
+
+def _listening(gateway: Replica) -> str:
+    port = next(line["port"] for line in gateway.lines() if line["event"] == "listening")
+    return f"http://127.0.0.1:{port}"
 
 
 def _outside() -> dict[str, str]:

@@ -1,17 +1,19 @@
 """A TCP proxy between a client and a server, to cut, freeze or refuse the connections through it."""
 
 import asyncio
+from contextlib import suppress
 from typing import Self
 
 
 class TcpProxy:
     """Passes bytes on to `host`:`port` until it is told otherwise; its own `port` is picked when it is entered.
 
+    With `others` a connection goes to the first of the ports that accepts it, as where a cluster has one address.
     While `refusing`, new connections are reset; `accepted` counts all that came.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+    def __init__(self, host: str, port: int, *others: int) -> None:
+        self._targets = [(host, one) for one in (port, *others)]
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -60,11 +62,11 @@ class TcpProxy:
         if self.refusing:
             writer.transport.abort()
             return
-        try:
-            upstream_reader, upstream = await asyncio.open_connection(*self._target)
-        except OSError:
+        connection = await self._connect()
+        if connection is None:
             writer.transport.abort()
             return
+        upstream_reader, upstream = connection
         self._writers |= {writer, upstream}
         pumps = [
             asyncio.create_task(self._pump(reader, upstream, from_server=False)),
@@ -77,6 +79,12 @@ class TcpProxy:
         self._writers -= {writer, upstream}
         await asyncio.wait(pumps)
         self._pumps.difference_update(pumps)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for target in self._targets:
+            with suppress(OSError):
+                return await asyncio.open_connection(*target)
+        return None
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool) -> None:
         try:

@@ -70,6 +70,23 @@ async def test_a_frozen_connection_is_a_deadline_and_no_hang(rabbit: Rabbit) -> 
     assert await answered(identity) == ISSUED
 
 
+async def test_a_frozen_connection_is_told_within_a_second_and_may_thaw(rabbit: Rabbit) -> None:
+    """Nobody waits for a broker that has gone silent: first the calls in hand fail, then new ones at once."""
+    await rabbit.start("otp", {IssueCode: issue})
+    identity = await rabbit.start("identity")
+    loop = asyncio.get_running_loop()
+    rabbit.proxies[identity].freeze()
+    for within in (2.0, 0.2):  # a second, and what a loaded machine needs
+        started = loop.time()
+        with context.request("r", 5.0), pytest.raises(Error) as raised:
+            await identity.call(ISSUE)
+        assert raised.value.code == ErrorCode.UNAVAILABLE
+        assert loop.time() - started < within
+    assert not identity.connected
+    rabbit.proxies[identity].thaw()
+    assert await answered(identity) == ISSUED
+
+
 async def test_leaving_a_frozen_connection_ends_in_time(rabbit: Rabbit) -> None:
     """A process can stop although its broker does not answer."""
     identity = await rabbit.start("identity")

@@ -10,11 +10,12 @@ from aiormq.exceptions import ChannelAccessRefused
 from shared.bus import permissions, topology
 from shared.bus.messages import CALLS, Call
 from shared.bus.rabbit_client import REPLY_TO
+from shared.contracts.identity import UserSuspended
 from shared.contracts.otp import CodeIssued, IssueCode
 from shared.errors import Error, ErrorCode
 from tests.conftest import broker_url
 from tests.contract.bus.transports import Rabbit
-from tests.contract.bus.vehicles import ISSUE, NOON, Held, send_raw
+from tests.contract.bus.vehicles import ISSUE, NOON, Heard, Held, send_raw
 
 
 async def _refuse(_call: Call[CodeIssued]) -> CodeIssued:
@@ -60,18 +61,41 @@ async def test_no_component_reads_the_queues_of_another(rabbit: Rabbit) -> None:
         for owner in permissions.SERVICES:
             for name in (topology.calls_queue(owner), topology.groups_queue(owner)):
                 await channel.declare_queue(name, auto_delete=True)
+            await channel.declare_queue(
+                topology.events_queue(owner), durable=True, arguments={"x-queue-type": "quorum"}
+            )
             await channel.declare_queue(topology.dead_queue(owner), durable=True, arguments={"x-queue-type": "quorum"})
         for component in permissions.COMPONENTS:
             async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
                 for owner in permissions.SERVICES:
                     if owner == component:
                         continue
-                    of_owner = (topology.calls_queue, topology.groups_queue, topology.dead_queue)
+                    of_owner = [topology.calls_queue, topology.groups_queue, topology.events_queue]
+                    if (component, owner in permissions.HEARERS) != (permissions.OPERATOR, True):
+                        of_owner.append(topology.dead_queue)
                     for name in (name_of(owner) for name_of in of_owner):
                         own = await connection.channel()
                         queue = await own.get_queue(name, ensure=False)
                         with pytest.raises(ChannelAccessRefused):
                             await queue.get(fail=False, timeout=2)
+
+
+async def test_nobody_puts_parked_events_back_but_the_operator(rabbit: Rabbit) -> None:
+    """Who has taken over a component gives no service events of their own making, and the operator by one way only."""
+    await rabbit.start("token", events={UserSuspended: Heard()})
+    replay, queue = topology.replay_exchange("token"), topology.events_queue("token")
+    ways = [(component, replay) for component in ("gateway", "identity", "password", "otp")]
+    for component, name in (*ways, ("operator", ""), ("operator", "identity.events")):
+        async with await aio_pika.connect(broker_url(rabbit.url, component)) as connection:
+            channel = await connection.channel()
+            exchange = await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
+            with pytest.raises(ChannelAccessRefused):
+                await exchange.publish(aio_pika.Message(b"{}"), queue, timeout=2)
+    async with await aio_pika.connect(broker_url(rabbit.url, "operator")) as connection:
+        for name in (replay, topology.dead_queue("token")):
+            channel = await connection.channel()
+            with pytest.raises(ChannelAccessRefused):
+                await (channel.exchange_delete(name) if name == replay else channel.queue_delete(name))
 
 
 async def test_no_component_sends_groups_in_the_name_of_another(rabbit: Rabbit) -> None:

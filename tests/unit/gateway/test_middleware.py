@@ -10,10 +10,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.addresses import Addresses
 from gateway.body import BodyError
 from gateway.cors import CorsPolicy
-from gateway.middleware import add_headers, around_requests, dialect_of
+from gateway.middleware import add_headers, around_requests, dialect_of, part_when
 from shared.entropy import SystemEntropy
 from shared.errors import Error, unavailable
-from shared.telemetry import Telemetry
+from shared.telemetry import Health, Telemetry
 
 
 @dataclass(frozen=True)
@@ -137,3 +137,23 @@ def _client(*dialects: Spoken) -> TestClient[web.Request, web.Application]:
         app.router.add_get(f"{prefix}/refuse", _refuse)
         app.router.add_get(f"{prefix}/misread", _misread)
     return TestClient(TestServer(app))
+
+
+async def test_a_replica_that_is_told_to_stop_parts_from_its_clients() -> None:
+    """Whoever keeps a connection open is told with the last answer that it ends here, and comes back to another."""
+    health = Health()
+    app = web.Application()
+    app.on_response_prepare.append(part_when(lambda: health.stopping))
+    app.router.add_get("/", _say_hello)
+    async with TestClient(TestServer(app)) as client:
+        connections = []
+        for told in (False, True):
+            health.stopping = told
+            async with client.get("/") as answer:
+                connections.append(answer.headers.get("Connection"))
+                assert await answer.text() == "hello"
+    assert connections == [None, "close"]
+
+
+async def _say_hello(_request: web.Request) -> web.Response:
+    return web.Response(text="hello")
