@@ -104,7 +104,7 @@ async def test_on_the_whole_platform(platform: Platform, number: int, long: bool
         Traffic([platform.url], everybody()) as traffic,
     ):
         url = platform.url + TOKEN
-        fault = traffic.fault(f"{number:,} requests given up by their clients")
+        fault = traffic.fault("HTTP requests given up by their clients")
 
         async def ask(n: int) -> int:
             body = {"grant_type": "client_credentials", **CLIENT}
@@ -119,7 +119,7 @@ async def test_on_the_whole_platform(platform: Platform, number: int, long: bool
     assert outcome.cancelled > number / _LEAST_PART
     assert fault.errors() == {}, platform.refusals
     assert fault.wrong == []
-    more: dict[str, float | int | str] = {"given up": outcome.cancelled}
+    more: dict[str, float | int | str] = {"given up": f"{outcome.cancelled:,} of {number:,}"}
     keep(fault.finding(group="cancellations", held="others got their own answers", long=long, more=more))
 
 
@@ -135,7 +135,7 @@ def _judge(outcome: Outcome, number: int, where: str, *, long: bool) -> None:
     assert outcome.cancelled > number / _LEAST_PART
     keep(
         Finding(
-            fault=f"{number:,} requests cancelled at random on {where}",
+            fault=f"requests cancelled at random on {where}",
             group="cancellations",
             held="each answer reached its own caller",
             requests=number,

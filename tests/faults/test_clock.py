@@ -54,7 +54,7 @@ async def test_a_clock_that_is_a_minute_off(platform: Platform, api: TokenApi, n
         assert abs(seen - wanted) < _TOLD_WITHIN_SECONDS, "the clock was not moved"
         await _check_elsewhere(api, token, issued_at)
         async with Traffic([platform.url], everybody()) as traffic:
-            fault = traffic.fault(f"{name}'s clock {off:+} s")
+            fault = traffic.fault(f"{name}'s clock a minute {'ahead' if off > 0 else 'behind'}")
             await traffic.more(30 if long else 4, within=60.0)
     assert fault.errors() == {}, platform.refusals
     assert fault.wrong == []

@@ -49,7 +49,7 @@ async def test_idle_connections(platform: Platform, most_files: int, long: bool)
     number = min(IDLE if long else _IDLE_SHORT, most_files - _SPARE_FILES)
     before = _kib(platform)
     async with Traffic([platform.url], everybody()) as traffic:
-        fault = traffic.fault(f"{number:,} idle connections")
+        fault = traffic.fault("idle connections")
         async with _connections(_address(platform), number) as idle:
             for one in idle[1::2]:
                 await _send(one, _HEAD)
@@ -59,19 +59,20 @@ async def test_idle_connections(platform: Platform, most_files: int, long: bool)
     assert {answer.split(b" ")[1] for answer in answers} == {b"200"}
     assert each < _KIB_PER_CONNECTION
     _expect_unharmed(fault, platform)
-    keep(fault.finding(group="connections", held="others unharmed", long=long, more={"KiB for each": round(each, 1)}))
+    more: dict[str, float | int | str] = {"connections": number, "KiB for each": round(each, 1)}
+    keep(fault.finding(group="connections", held="others unharmed", long=long, more=more))
 
 
 async def test_slow_clients(platform: Platform, long: bool) -> None:
     """A body that drips in is given up with the request's time (408); others' answers are as ever."""
     number = 500 if long else 50
     async with Traffic([platform.url], everybody()) as traffic:
-        fault = traffic.fault(f"{number} clients that send a byte each 0.1 s")
+        fault = traffic.fault("clients that send a byte each 0.1 s")
         async with _connections(_address(platform), number) as slow:
             answers = await asyncio.gather(*(_drip(one) for one in slow))
     assert {answer.split(b" ")[1] for answer in answers} == {b"408"}
     _expect_unharmed(fault, platform)
-    keep(fault.finding(group="connections", held="408 after the request's 5 s; others unharmed", long=long))
+    keep(fault.finding(group="connections", held=f"408 to all {number}; others unharmed", long=long))
 
 
 async def test_half_open_connections_do_not_keep_a_gateway_from_ending(platform: Platform, long: bool) -> None:
@@ -80,7 +81,7 @@ async def test_half_open_connections_do_not_keep_a_gateway_from_ending(platform:
     [gateway] = platform.replicas("gateway")
     async with TcpProxy(*_address(platform)) as proxy, _connections(("127.0.0.1", proxy.port), number) as clients:
         async with Traffic([platform.url], everybody()) as traffic:
-            fault = traffic.fault(f"{number:,} half-open connections")
+            fault = traffic.fault("half-open connections")
             answers = await asyncio.gather(*(_answer_to(one, _ASK) for one in clients))
             assert {answer.split(b" ")[1] for answer in answers} == {b"200"}
             await asyncio.gather(*(_send(one, _HEAD) for one in clients[::2]))
@@ -90,7 +91,11 @@ async def test_half_open_connections_do_not_keep_a_gateway_from_ending(platform:
         gateway.process.terminate()
         assert await gateway.ended(30.0) == 0
     await platform.bring(1)
-    keep(fault.finding(group="connections", held="others unharmed; the gateway ends when it is told to", long=long))
+    keep(
+        fault.finding(
+            group="connections", held=f"{number:,}: others unharmed; the gateway ends when told to", long=long
+        )
+    )
 
 
 async def test_clients_that_do_not_read_their_answers(platform: Platform, long: bool) -> None:
@@ -100,7 +105,7 @@ async def test_clients_that_do_not_read_their_answers(platform: Platform, long: 
     questions = page * (_MORE_THAN_THE_KERNEL_TAKES // len(page))
     before = _kib(platform)
     async with Traffic([platform.url], everybody()) as traffic:
-        fault = traffic.fault(f"{number} clients that ask and do not read")
+        fault = traffic.fault("clients that ask and do not read")
         async with _connections(_address(platform), number) as deaf:
             sent = sum(await asyncio.gather(*(_send_what_is_taken(one, questions) for one in deaf)))
             await traffic.more(10 if long else 3)
@@ -109,7 +114,11 @@ async def test_clients_that_do_not_read_their_answers(platform: Platform, long: 
     assert grown < 2.0 * number + 16.0
     _expect_unharmed(fault, platform)
     more: dict[str, float | int | str] = {"MiB in all": round(max(0.0, grown), 1)}
-    keep(fault.finding(group="connections", held="the gateway stops reading; others unharmed", long=long, more=more))
+    keep(
+        fault.finding(
+            group="connections", held=f"{number}: the gateway stops reading; others unharmed", long=long, more=more
+        )
+    )
 
 
 async def test_huge_headers(platform: Platform, long: bool) -> None:
@@ -120,7 +129,7 @@ async def test_huge_headers(platform: Platform, long: bool) -> None:
     floods = (head + b"X-Long: " + b"x" * size, head + b"X-Many: x\r\n" * (size // 11), b"GET /" + b"x" * size)
     before = _kib(platform)
     async with Traffic([platform.url], everybody()) as traffic:
-        fault = traffic.fault(f"{3 * number} headers of 8 MiB")
+        fault = traffic.fault("headers of 8 MiB")
         for flood in floods:
             async with _connections(_address(platform), number) as clients:
                 answers = await asyncio.gather(*(_answer_to(one, flood) for one in clients))
@@ -130,7 +139,11 @@ async def test_huge_headers(platform: Platform, long: bool) -> None:
     assert grown < 64.0
     _expect_unharmed(fault, platform)
     more: dict[str, float | int | str] = {"MiB in all": round(max(0.0, grown), 1)}
-    keep(fault.finding(group="connections", held="refused (400) or cut; others unharmed", long=long, more=more))
+    keep(
+        fault.finding(
+            group="connections", held=f"{3 * number}: refused (400) or cut; others unharmed", long=long, more=more
+        )
+    )
 
 
 def _expect_unharmed(fault: Fault, platform: Platform) -> None:
