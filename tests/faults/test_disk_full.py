@@ -52,14 +52,12 @@ async def test_a_full_disk_is_told_and_loses_nothing(platform: Platform) -> None
 
 
 @pytest.fixture
-def own_platform(request: pytest.FixtureRequest, *, long: bool) -> Platform:
-    """A platform on servers of its own, which only the long form has."""
-    if not long:
-        pytest.skip("only in the long form: it takes servers of its own")
-    own: OwnServers = request.getfixturevalue("own")
+def own_platform(own: OwnServers) -> Platform:
+    """A platform on servers of its own."""
     return own.platform
 
 
+@pytest.mark.long
 async def test_a_file_system_that_is_really_full(own_platform: Platform) -> None:
     """The same with no byte left where the tables are."""
     async with _connected(own_platform) as connection, _small(connection) as disk:

@@ -31,12 +31,8 @@ class OnACluster(NamedTuple):
 
 
 @pytest.fixture
-def clustered(
-    server_urls: ServerUrls, worker: str, tmp_path_factory: pytest.TempPathFactory, long: bool
-) -> Iterator[OnACluster]:
+def clustered(server_urls: ServerUrls, worker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnACluster]:
     """A whole platform on the run's PostgreSQL and Redis, and on a cluster of its own."""
-    if not long:
-        pytest.skip("three brokers take half a minute to start: `make test-faults`")
     home = tmp_path_factory.mktemp("cluster")
     with rabbitmq_cluster(home, definitions()) as nodes:
         ports = [node.port for node in nodes]
@@ -47,6 +43,7 @@ def clustered(
                 yield OnACluster(platform, nodes)
 
 
+@pytest.mark.long
 async def test_a_node_that_dies_takes_no_event_along(clustered: OnACluster) -> None:
     """SIGKILL of the node that has every connection, under load: the others go on, and it may come back.
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import sys
 from dataclasses import replace
 from itertools import count
@@ -15,7 +14,7 @@ from prometheus_client import generate_latest
 
 from shared.telemetry import Telemetry
 from tests.bench.accounting import Accounting, cpu_ticks, difference
-from tests.bench.load import Load, Outcome, Shot, drive
+from tests.bench.load import Load, Outcome, Shot, drive, provide_wrk
 from tests.bench.measuring import Figure, per_success, percentile
 from tests.bench.results import Memory, Results
 from tests.bench.saturated import lag_buckets, percentile_of
@@ -123,7 +122,13 @@ class Sessions:
         return web.json_response({"refresh_token": successor})
 
 
-needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="`make bench` installs wrk")
+@pytest.fixture(scope="module")
+def _wrk() -> None:
+    """What drives the load, installed where it is missing."""
+    provide_wrk()
+
+
+needs_wrk = pytest.mark.usefixtures("_wrk")
 
 
 @needs_wrk

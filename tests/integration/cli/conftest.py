@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
 from cli.main import main
@@ -23,8 +22,9 @@ from shared.contracts.identity import ListUsers
 from shared.contracts.token import ListClients
 from shared.errors import Error, ErrorCode
 from shared.process import Kit
-from shared.telemetry import Telemetry, configure_logging
+from shared.telemetry import Telemetry
 from tests.conftest import broker_url
+from tests.support.quiet import quiet
 
 DEADLINE_SECONDS = 20.0
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -62,10 +62,8 @@ class Command:
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Keep the services' log out of what the command prints; the command sets up the log of its process itself."""
-    before = structlog.get_config()
-    configure_logging("error")
-    yield
-    structlog.configure(**before)
+    with quiet():
+        yield
 
 
 @pytest.fixture
