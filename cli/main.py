@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from cli import components
+from cli.broker import broker
 from cli.clients import client
 from cli.dead_letters import dead_letters
 from cli.doctor import doctor
@@ -80,6 +81,7 @@ def migrate(as_json: bool) -> None:  # noqa: FBT001 - click passes options by na
     show(revisions, [f"{schema:<10}{revision}" for schema, revision in revisions.items()], as_json=as_json)
 
 
+main.add_command(broker)
 main.add_command(doctor)
 main.add_command(client)
 main.add_command(dead_letters)

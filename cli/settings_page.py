@@ -13,6 +13,17 @@ the component's name (`DRAGOMAN_POSTGRES_URL`). Secrets may be given as files, u
 """
 
 
+_COMMANDS = """\
+## broker
+
+What `dragoman broker` reads beside the broker URL of each component and of the operator.
+
+| name | default | meaning |
+|---|---|---|
+| `DRAGOMAN_BROKER_MANAGEMENT_URL` | required by `apply` | RabbitMQ's management API, with a user who administers it |
+"""
+
+
 def page() -> str:
     """The page in Markdown."""
     sections = [_HEAD]
@@ -23,7 +34,7 @@ def page() -> str:
             for setting, default, meaning in rows
         )
         sections.append(f"## {name}\n\n| name | default | meaning |\n|---|---|---|\n{table}\n")
-    return "\n".join(sections)
+    return "\n".join([*sections, _COMMANDS])
 
 
 if __name__ == "__main__":

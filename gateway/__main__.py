@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from gateway.app import build_app, build_runner
+from gateway.app import FEED, build_app, build_runner
 from gateway.limits.redis_windows import open_windows
+from gateway.metrics import measure_feed
 from gateway.settings import GatewaySettings
 from shared.process import Component, Kit, run
 from shared.revocations import open_stream
@@ -25,7 +26,9 @@ async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[Non
         open_stream(settings.redis_url, settings.redis_prefix) as stream,
         open_windows(settings.redis_url, settings.redis_prefix) as windows,
     ):
-        runner = build_runner(build_app(settings, bus, kit, stream, windows), settings)
+        app = build_app(settings, bus, kit, stream, windows)
+        measure_feed(app[FEED], kit.telemetry.registry)
+        runner = build_runner(app, settings)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()

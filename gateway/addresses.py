@@ -69,6 +69,11 @@ class Addresses:
             return f"{address}/32"
         return str(IPv6Network((int(address), _IPV6_PREFIX), strict=False))
 
+    def from_trusted_proxy(self, request: web.Request) -> bool:
+        """Whether what the request says of others is believed."""
+        address = _parse(request.remote or "")
+        return address is not None and self._is_trusted(address)
+
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
 

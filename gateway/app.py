@@ -33,6 +33,9 @@ from shared.bus.bus import Bus
 from shared.process import Kit, background
 from shared.revocations import RevocationStream
 
+FEED = web.AppKey("feed", RevocationFeed)
+"""The feed that the application follows."""
+
 _KEYS_SECONDS = 2.0
 """How old the keys may be by which the gateway itself verifies."""
 
@@ -73,6 +76,7 @@ def build_app(
     routes = [route for dialect in dialects for route in dialect.routes()]
     well_known = WellKnown(gateway, FeedEndpoint(feed, bearer))
     routes += [*well_known.routes(), *forward_auth.routes()]
+    app[FEED] = feed
     for route in (*routes, *OpenApi(routes, settings).routes()):
         handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
         app.add_routes([handled])

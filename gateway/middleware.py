@@ -38,7 +38,8 @@ def around_requests(
         request[REQUEST_ID] = request_id
         dialect = spoken_at(request.path)
         fault: dict[str, Any] = {}
-        with context.request(request_id, seconds):
+        span = telemetry.tracing.serving(request.method, request.headers, lambda: addresses.from_trusted_proxy(request))
+        with context.request(request_id, seconds), span:
             try:
                 response = await handler(request)
             except Error as error:
@@ -57,6 +58,7 @@ def around_requests(
             route = request.match_info.route.resource
             path = route.canonical if route is not None else "none"
             elapsed = time.perf_counter() - started
+            span.answered(response.status, None if route is None else path)
             telemetry.requests.labels(dialect.name, path, str(response.status)).inc()
             telemetry.request_seconds.labels(dialect.name, path).observe(elapsed)
             client = addresses.client(request)

@@ -19,11 +19,14 @@ from shared.bus.bus import Bus
 from shared.clock import Clock
 from shared.contracts.token import GetRevocations, Revocation
 from shared.errors import Error
-from shared.revocations import BEGINNING, RevocationStream
+from shared.revocations import Cursor, RevocationStream
 from shared.telemetry import Telemetry
 
 Entry = tuple[str, dict[str, Any]]
-"""A cursor and the revocation at it, as the feed sends it."""
+"""A cursor and the revocation at it, as the feed sends them."""
+
+NO_CURSOR = "0-0"
+"""What stands for a cursor where nothing can be followed."""
 
 _HISTORY = 10_000
 _MOST_WAITING = 1_000
@@ -56,16 +59,21 @@ class RevocationFeed:
         self._refuse_when_stale = refuse_when_stale
         self._heard_at: float | None = None
         self._first = asyncio.Event()
-        self._history: deque[Entry] = deque(maxlen=_HISTORY)
+        self._history: deque[tuple[Cursor, dict[str, Any]]] = deque(maxlen=_HISTORY)
         self._live: dict[tuple[str, str], dict[str, Any]] = {}
         self._followers: set[asyncio.Queue[Entry | None]] = set()
-        self._started_at = BEGINNING
+        self._started_at: Cursor | None = None
+        self._read_to: Cursor | None = None
         self._numbers = count(1)
         self._client_news: dict[str, int] = {}
         self.revoked = RevokedSet(grace=_GRACE_SECONDS)
         self.problem: str | None = "not begun"
-        self.cursor = BEGINNING
         self.closed = False
+
+    @property
+    def cursor(self) -> str:
+        """How far the stream was read."""
+        return NO_CURSOR if self._read_to is None else str(self._read_to)
 
     @property
     def age(self) -> float | None:
@@ -137,22 +145,24 @@ class RevocationFeed:
 
     def since(self, cursor: str) -> list[Entry] | None:
         """What came behind `cursor`, None when that cannot be told (any more)."""
-        after = _order(cursor)
-        oldest = self._history[0][0] if len(self._history) == _HISTORY else self._started_at
-        if self._stream is None or after is None or after < (_order(oldest) or (0, 0)):
+        after, oldest = Cursor.parse(cursor), self._started_at
+        if len(self._history) == _HISTORY:
+            oldest = self._history[0][0]
+        if after is None or oldest is None or after.filling != oldest.filling or after.order < oldest.order:
             return None
-        return [entry for entry in self._history if (_order(entry[0]) or (0, 0)) > after]
+        return [(str(place), entry) for place, entry in self._history if place.order > after.order]
 
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
             try:
-                if self._heard_at is None or self._stream is None:
-                    await self._take_snapshot()
                 if self._stream is None:
+                    await self._take_snapshot()
                     await asyncio.sleep(_POLL_SECONDS)
+                elif self._read_to is None:
+                    await self._begin(self._stream)
                 else:
-                    await self._read(self._stream)
+                    await self._read(self._stream, self._read_to)
             except Error as error:
                 if self.problem is None:
                     self._log.warning("revocations are not heard", reason=error.message)
@@ -169,26 +179,38 @@ class RevocationFeed:
         for queue in self._followers:
             _put(queue, None)
 
+    async def _begin(self, stream: RevocationStream) -> None:
+        # The end first: what is announced while the snapshot is made comes again, which changes nothing.
+        end = await stream.end()
+        await self._take_snapshot()
+        self._read_to = self._started_at = end
+        self._history.clear()
+        for queue in self._followers:
+            _put(queue, None)  # what they missed too, the snapshot has
+        self._followers.clear()
+
     async def _take_snapshot(self) -> None:
-        # The cursor first: what is announced while the snapshot is made comes again, which changes nothing.
-        if self._stream is not None:
-            self.cursor = self._started_at = await self._stream.end()
         for revocation in (await self._bus.call(GetRevocations())).revocations:
             self._apply(_wire(revocation))
         self._heard()
 
-    async def _read(self, stream: RevocationStream) -> None:
-        for cursor, revocation in await stream.read(self.cursor):
+    async def _read(self, stream: RevocationStream, after: Cursor) -> None:
+        found = await stream.read(after)
+        if found is None:
+            self._log.info("revocations are read anew", reason="the stream was filled again")
+            self._read_to = None
+            return
+        for place, revocation in found:
             entry = _wire(revocation)
             self._apply(entry)
-            self.cursor = cursor
-            self._history.append((cursor, entry))
+            self._read_to = place
+            self._history.append((place, entry))
             for queue in list(self._followers):
                 if queue.qsize() >= _MOST_WAITING:
                     self._followers.discard(queue)
                     _put(queue, None)  # too slow: it begins again with a snapshot
                 else:
-                    queue.put_nowait((cursor, entry))
+                    queue.put_nowait((str(place), entry))
         self._heard()
 
     def _apply(self, entry: dict[str, Any]) -> None:
@@ -227,13 +249,6 @@ def _wire(revocation: Revocation) -> dict[str, Any]:
         "issued_before": None if before is None else before.timestamp(),
         "expires_at": revocation.expires_at.timestamp(),
     }
-
-
-def _order(cursor: str) -> tuple[int, int] | None:
-    milliseconds, _, sequence = cursor.partition("-")
-    if milliseconds.isascii() and milliseconds.isdigit() and sequence.isascii() and sequence.isdigit():
-        return int(milliseconds[:20]), int(sequence[:20])
-    return None
 
 
 def _put(queue: "asyncio.Queue[Entry | None]", item: Entry | None) -> None:

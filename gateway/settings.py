@@ -10,6 +10,7 @@ from gateway.forward_rules import parse_rules
 from gateway.limits import rules
 from gateway.redirects import check_prefix
 from gateway.reset_urls import page_of
+from shared.redis_url import OptionalRedisUrl
 from shared.settings import CommaList, Settings
 
 _COOKIE_NAME = r"^[A-Za-z0-9_-]+$"
@@ -31,10 +32,10 @@ class GatewaySettings(Settings):
     issuer: str = Field(pattern=r"^https?://[^?#]+$", description="the platform's own URL, as clients see it")
     audience: str = Field("", description="the `aud` that the platform's own endpoints expect; empty means the issuer")
     request_seconds: float = Field(5.0, ge=0.5, le=60, description="longest time to answer a request")
-    redis_url: SecretStr = Field(
+    redis_url: OptionalRedisUrl = Field(
         SecretStr(""),
-        description="Redis URL, for the revocation stream and the limits; empty: revocations are polled and not handed "
-        "on, and each process counts by itself",
+        description="URL of Redis or of its sentinels (docs/redis.md), for the revocation stream and the limits; "
+        "empty: revocations are polled and not handed on, and each process counts by itself",
     )
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     trusted_proxies: CommaList = Field(

@@ -1,10 +1,11 @@
-"""What travels with a request through every hop: its id and the moment it stops being worth an answer."""
+"""What travels with a request through every hop: its id, the moment it stops being worth an answer, and its trace."""
 
 import asyncio
 from contextvars import ContextVar, Token
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 def request_id() -> str:
@@ -37,3 +38,23 @@ class request:  # noqa: N801 - used as `with context.request(…)`
     def __exit__(self, *_: object) -> None:
         _deadline.reset(self._deadline_token)
         _request_id.reset(self._id_token)
+
+
+def traceparent() -> str:
+    """Where in which trace this work stands, as W3C Trace Context writes it, or "" where nothing is traced."""
+    return _traceparent.get()
+
+
+def trace_id() -> str:
+    """The trace that this work belongs to, 32 hexadecimal digits, or "" where nothing is traced."""
+    return _traceparent.get()[3:35]
+
+
+def enter_trace(traceparent: str) -> Token[str]:
+    """Stand at `traceparent` until `leave_trace` is given what this returns."""
+    return _traceparent.set(traceparent)
+
+
+def leave_trace(token: Token[str]) -> None:
+    """Stand where one stood before."""
+    _traceparent.reset(token)

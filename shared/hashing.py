@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from shared.errors import Error, ErrorCode
 
 T = TypeVar("T")
@@ -36,6 +38,13 @@ class HashPool:
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
         return await asyncio.wrap_future(future)
+
+    def measure(self, registry: CollectorRegistry) -> None:
+        """Show how much of the pool is taken, whenever the metrics are read."""
+        busy = Gauge("dragoman_hash_busy", "Slow hashes that are made or wait for it.", registry=registry)
+        busy.set_function(lambda: self._busy)
+        limit = Gauge("dragoman_hash_limit", "As many may be made or wait; one more is refused.", registry=registry)
+        limit.set(self._limit)
 
     def _release(self) -> None:
         self._busy -= 1

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,8 +109,9 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
     async with AsyncExitStack() as stack:
         kits = []
         for component, settings in components:
-            kit = Kit(Telemetry(component.name))
+            kit = Kit(_telemetry(settings))
             kits.append(kit)
+            stack.callback(kit.telemetry.tracing.close)  # after all that is traced
             admin = admin_server(kit.telemetry, kit.health, settings.admin_host, settings.admin_port)
             await stack.enter_async_context(admin)
             await stack.enter_async_context(component.open(settings, kit))
@@ -119,6 +121,15 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
         for kit in kits:
             kit.health.stopping = True
             kit.telemetry.log.info("stopping")
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    telemetry = Telemetry(settings.component)
+    if settings.otlp_endpoint:
+        # Only now: who collects no traces neither waits for OpenTelemetry nor needs to have it.
+        otlp = import_module("shared.telemetry.otlp")
+        telemetry.tracing = otlp.OtlpTracing(telemetry, settings.otlp_endpoint, settings.trace_ratio)
+    return telemetry
 
 
 def _stand_back() -> None:

@@ -2,19 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.errors import unavailable
+from shared.process import background
+from shared.redis_url import parse_redis_url
 
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _SLOW_SECONDS = 0.1
 _PAUSE_SECONDS = 1.0
+_FOLLOW_SECONDS = 1.0
 _FAULTS = (RedisError, OSError, TimeoutError)
 
 
@@ -24,23 +29,49 @@ async def open_redis(
 ) -> AsyncIterator["Redis"]:
     """A client that connects when it is first used; closed on leaving. No answer may take `answer_seconds`.
 
-    A broken connection is tried again once and at once: the server may have closed it while it was idle.
+    `url` may name sentinels, as `shared.redis_url` says: then it leads to the master of the moment. Behind another URL
+    a broken connection is tried again once and at once: the server may have closed it while it was idle.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=answer_seconds,
-        socket_connect_timeout=min(_CONNECT_SECONDS, answer_seconds),
-        socket_timeout=answer_seconds,
-        health_check_interval=15,
-        retry=Retry(NoBackoff(), 1),
-    )
-    client = Redis(connection_pool=pool)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-        await pool.aclose()
+    address = parse_redis_url(url)
+    patience: dict[str, Any] = {
+        "socket_connect_timeout": min(_CONNECT_SECONDS, answer_seconds),
+        "socket_timeout": answer_seconds,
+        "health_check_interval": 15,
+        # A second try would go to the same server, and not ask the sentinels whether that still is the master.
+        "retry": Retry(NoBackoff(), 0 if address.sentinels else 1),
+    }
+    pool_options = {"max_connections": max_connections, "timeout": answer_seconds} | patience | address.options
+    async with AsyncExitStack() as stack:
+        pool: BlockingConnectionPool
+        if address.sentinels:
+            asking = patience | address.sentinel_options
+            sentinel = Sentinel(address.sentinels, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+            await stack.enter_async_context(sentinel)
+            pool = _MasterPool(address.master, sentinel, **pool_options)  # type: ignore[no-untyped-call]
+            await stack.enter_async_context(background(asyncio.create_task(pool.follow())))
+        else:
+            pool = BlockingConnectionPool(**pool_options)
+        stack.push_async_callback(pool.aclose)
+        yield await stack.enter_async_context(Redis(connection_pool=pool))
+
+
+class _MasterPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to whatever is the master; who finds all of them in use waits for one, as elsewhere."""
+
+    async def follow(self) -> None:
+        """Leave a master that is one no more: it may go on answering for ten seconds, and what it takes is lost."""
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            with suppress(*_FAULTS):
+                await self.get_master_address()
+
+    async def get_master_address(self) -> Any:
+        """Where the master is, as the sentinels say. Those connected elsewhere leave when they are not in use."""
+        known = self.master_address
+        address = await super().get_master_address()  # type: ignore[no-untyped-call]
+        if address != known:
+            await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+        return address
 
 
 class Pause:

@@ -8,23 +8,42 @@ A `DRAGOMAN_*` name that no component knows is refused, since it is a typing err
 import os
 from base64 import b64decode
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "DRAGOMAN_"
 COMPONENTS = ("gateway", "token", "identity", "otp", "password", "operator")
 COMMON = frozenset(
-    {"postgres_url", "redis_url", "rabbitmq_url", "issuer", "log_level", "drain_seconds", "redis_prefix", "admin_host"}
+    {
+        "postgres_url",
+        "redis_url",
+        "rabbitmq_url",
+        "issuer",
+        "log_level",
+        "drain_seconds",
+        "redis_prefix",
+        "admin_host",
+        "otlp_endpoint",
+        "trace_ratio",
+    }
 )
 """Settings that may be given once for all components."""
 
-OUTSIDE = frozenset({"DRAGOMAN_PORT", "DRAGOMAN_INBOX_PORT"})
+OUTSIDE = frozenset(
+    {
+        "DRAGOMAN_PORT",
+        "DRAGOMAN_INBOX_PORT",
+        "DRAGOMAN_BROKER_MANAGEMENT_URL",
+        "DRAGOMAN_BROKER_MANAGEMENT_URL_FILE",
+    }
+)
 OUTSIDE_PREFIX = "DRAGOMAN_TEST_"
-"""Names that belong to the development commands rather than to a component."""
+"""Names that belong to the development commands, or to `dragoman broker`, rather than to a component."""
 
 
 class SettingsError(Exception):
@@ -65,6 +84,21 @@ class Settings(BaseSettings):
     admin_port: int = Field(0, ge=0, le=65535, description="admin port; 0 picks a free one and logs it")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
     drain_seconds: float = Field(10.0, gt=0, le=120, description="longest wait for work in hand when told to stop")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+        description="base URL of the OTLP/HTTP collector that gets traces; empty: nothing is traced",
+    )
+    trace_ratio: float = Field(
+        1.0, ge=0, le=1, description="how many of the requests at the gateway are traced, 0 to 1; others follow it"
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _can_be_traced(cls, value: str) -> str:
+        if value and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+            raise ValueError("traces need what is not installed here: dragoman[otel]")
+        return value
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Self:
@@ -132,6 +166,13 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 def _names(cls: type[BaseSettings], field: str) -> list[str]:
     own = f"{PREFIX}{cls.component}_{field}".upper()  # type: ignore[attr-defined]
     return [own, f"{PREFIX}{field}".upper()] if field in COMMON else [own]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package around it
+        return False
 
 
 def _is_secret(field: FieldInfo) -> bool:

@@ -1,7 +1,6 @@
 """PostgreSQL: its version and clock, and for each service its revision, its rights and the events that wait."""
 
 import asyncpg
-from asyncpg.connect_utils import SessionAttribute
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
 from cli.checks.clocks import check_clock
@@ -11,6 +10,7 @@ from cli.checks.versions import POSTGRESQL, check_version
 from cli.components import ROOT
 from shared.bus.permissions import SERVICES
 from shared.clock import Clock
+from shared.postgres.servers import Servers
 
 _SECONDS = 5.0
 _OLDEST_EVENT_SECONDS = 60.0
@@ -39,9 +39,7 @@ async def check_postgres(deployment: Deployment, clock: Clock) -> list[Findings]
         server.skip("server", "no URL is here")
     for service, url in deployment.postgres.items():
         try:
-            connection = await asyncpg.connect(
-                url, timeout=_SECONDS, command_timeout=_SECONDS, target_session_attrs=SessionAttribute.read_write
-            )
+            connection = await Servers(url).connect(_SECONDS, command_timeout=_SECONDS)
         except TargetServerAttributeNotMatched:
             server.problem(
                 "writing",

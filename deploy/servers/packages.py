@@ -13,6 +13,9 @@ PACKAGES = {
     "rabbitmq": ["rabbitmq-server"],
     "wrk": ["wrk"],
     "chromium": ["chromium", "chromium-driver"],
+    # The engine's package is in two parts, since it is called as a registry is, and no file of ours names one.
+    "docker": ["docker" + ".io"],
+    "mmdebstrap": ["mmdebstrap"],
 }
 
 # policy-rc.d answers 101 ("not allowed") whenever a package wants to start its unit; what was there comes back.

@@ -5,6 +5,7 @@ from typing import ClassVar
 import phonenumbers
 from pydantic import Field, SecretStr, field_validator
 
+from shared.redis_url import RedisUrl
 from shared.settings import Settings, decode_key
 
 _KEY_BYTES = 32
@@ -17,7 +18,9 @@ class IdentitySettings(Settings):
 
     postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
-    redis_url: SecretStr = Field(description="Redis URL, for challenges and for failed attempts")
+    redis_url: RedisUrl = Field(
+        description="URL of Redis or of its sentinels (docs/redis.md), for challenges and for failed attempts"
+    )
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     prefetch: int = Field(256, ge=1, le=1000, description="messages worked on at once, each a call or a group")
     secret_key: SecretStr = Field(

@@ -24,13 +24,16 @@ from shared.process import Component, Kit, background, run
 from shared.redis import check, open_redis
 from shared.settings import decode_key
 
+_REDIS_SECONDS = 0.5
+"""Twice this, for a second try, is what a code may lose to a Redis that hangs, after others have lost as much to it."""
+
 
 @asynccontextmanager
 async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
     """Run `otp` while inside."""
     async with (
         Database(settings.postgres_url.get_secret_value(), name="otp", max_size=settings.pool_size) as database,
-        open_redis(settings.redis_url.get_secret_value()) as redis,
+        open_redis(settings.redis_url.get_secret_value(), answer_seconds=_REDIS_SECONDS) as redis,
         ClientSession() as http,
     ):
         outbox = Outbox("otp", kit.entropy)

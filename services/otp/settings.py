@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from services.otp.prefixes import is_calling_code
+from shared.redis_url import RedisUrl
 from shared.settings import CommaList, Settings, decode_key
 
 _KEY_BYTES = 32
@@ -38,7 +39,7 @@ class OtpSettings(Settings):
 
     postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
-    redis_url: SecretStr = Field(description="Redis URL")
+    redis_url: RedisUrl = Field(description="URL of Redis or of its sentinels (docs/redis.md)")
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     prefetch: int = Field(64, ge=1, le=1000, description="messages worked on at once: calls, groups, deliveries")
 

@@ -42,6 +42,7 @@ async def open_password(settings: PasswordSettings, kit: Kit) -> AsyncIterator[N
             PasswordRepository(database, outbox, kit.clock), hasher, pool, policy, kit.telemetry
         ) as service,
     ):
+        pool.measure(kit.telemetry.registry)
         bus = kit.bus(settings, prefetch=pool.workers + settings.queue + _BESIDE_THE_POOL)
         bus.serve(
             {

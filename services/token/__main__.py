@@ -11,6 +11,7 @@ from services.token.domain.refresh_tokens import RefreshTokens
 from services.token.domain.signing_keys import KeyWrapper
 from services.token.housekeeping import keep_house
 from services.token.key_ring import KeyRing
+from services.token.metrics import measure_signing_key
 from services.token.repository.clients import ClientRepository
 from services.token.repository.keys import KeyRepository
 from services.token.repository.revocations import RevocationRepository
@@ -73,6 +74,8 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         previous = decode_key(settings.wrapping_key_previous)
         wrapper = KeyWrapper(decode_key(settings.wrapping_key), kit.entropy, previous)
         keys = KeyRing(KeyRepository(database), wrapper, kit.clock, life, kit.telemetry)
+        measure_signing_key(keys, kit.telemetry.registry)
+        pool.measure(kit.telemetry.registry)
         refresh_tokens = RefreshTokens(decode_key(settings.refresh_key))
         authentication = ClientAuthentication(clients, pool, kit.clock, kit.entropy)
         bus = kit.bus(settings, prefetch=settings.prefetch)
@@ -127,7 +130,7 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
             asyncio.create_task(keep_house(sessions, revocations, relay, keys, kit.clock, kit.telemetry)),
         ]
         if stream is not None:
-            announcer = Announcer(revocations, stream, life, kit.clock, kit.telemetry)
+            announcer = Announcer(revocations, stream, life, kit.clock, kit.entropy, kit.telemetry)
             tasks.append(asyncio.create_task(announcer.run()))
         async with background(*tasks), bus:
             yield

@@ -1,4 +1,4 @@
-"""Carries revocations from PostgreSQL into the stream, and fills the stream again when Redis has lost it."""
+"""Carries revocations from PostgreSQL into the stream, and fills the stream again when Redis may have lost some."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from datetime import timedelta
 from services.token.repository.revocations import RevocationRepository
 from shared.clock import Clock
 from shared.contracts.token import Revocation
+from shared.entropy import Entropy
 from shared.errors import Error
 from shared.revocations import RevocationStream
 from shared.telemetry import Telemetry
@@ -26,13 +27,16 @@ class Announcer:
         stream: RevocationStream,
         life: timedelta,
         clock: Clock,
+        entropy: Entropy,
         telemetry: Telemetry,
     ) -> None:
         self._revocations = revocations
         self._stream = stream
         self._life = life
         self._clock = clock
+        self._entropy = entropy
         self._telemetry = telemetry
+        self._server: str | None = None
         self._problem: str | None = None
 
     async def run(self) -> None:
@@ -59,10 +63,15 @@ class Announcer:
                         await self._revocations.added.wait()
 
     async def _fill_if_lost(self) -> None:
-        if await self._stream.is_lost():
+        server, filled = await self._stream.server()
+        if not filled:
             live = await self._revocations.live(self._clock.now())
-            await self._stream.fill(live)
+            await self._stream.fill(live, f"{server}:{self._entropy.token_bytes(8).hex()}")
             self._telemetry.log.info("revocation stream filled", count=len(live))
+        elif server != (self._server or server):
+            # Somebody else has filled it, maybe before what was added last to the server that was left.
+            await self._append(await self._revocations.live(self._clock.now()))
+        self._server = server
 
     async def _append(self, revocations: Sequence[Revocation]) -> None:
         await self._stream.append(revocations, self._clock.now() - self._life)

@@ -82,6 +82,11 @@ class KeyRing:
         keys = await self.read()
         return await self._spare(algorithm or key_rotation.newest_algorithm(keys))
 
+    def signing_for(self) -> float:
+        """Seconds since the active key began to sign, by what was read last; 0 before anything was."""
+        key = key_rotation.active(self._keys)
+        return 0.0 if key is None else (self._clock.now() - (key.activates_at or key.created_at)).total_seconds()
+
     def _is_fresh(self) -> bool:
         return asyncio.get_running_loop().time() - self._read_at < _FRESH_SECONDS
 

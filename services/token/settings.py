@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from services.token.domain import dialects
 from services.token.domain.dialects import Lives, Policies
 from shared.contracts.token import Dialect
+from shared.redis_url import OptionalRedisUrl
 from shared.settings import Settings, decode_key
 
 _DAY = 86_400
@@ -20,8 +21,10 @@ class TokenSettings(Settings):
     component: ClassVar[str] = "token"
 
     postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
-    redis_url: SecretStr = Field(
-        SecretStr(""), description="Redis URL, for the revocation stream; empty: gateways poll instead"
+    redis_url: OptionalRedisUrl = Field(
+        SecretStr(""),
+        description="URL of Redis or of its sentinels (docs/redis.md), for the revocation stream; empty: gateways poll "
+        "instead",
     )
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")

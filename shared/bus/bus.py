@@ -43,10 +43,14 @@ class Bus(ABC):
 
     def serve(self, handlers: Mapping[type[Call[Any]], CallHandler]) -> None:
         """Answer these calls; to be said before the bus is entered."""
+        for call in handlers:  # counted from 0, so that the first crash is seen as an increase
+            self._telemetry.handled.labels(call.subject, ErrorCode.INTERNAL)
         self._dispatcher.calls.update({call.subject: (call, handler) for call, handler in handlers.items()})
 
     def subscribe(self, handlers: Mapping[type[Event], EventHandler]) -> None:
         """Take in these events, each at least once; to be said before the bus is entered."""
+        for event in handlers:  # from 0 as well
+            self._telemetry.events_handled.labels(event.subject, "dead")
         self._dispatcher.events.update({event.subject: (event, handler) for event, handler in handlers.items()})
 
     async def call(self, call: Call[R]) -> R:
@@ -61,35 +65,39 @@ class Bus(ABC):
         budget = kind.timeout if left is None else min(kind.timeout, left)
         started = time.perf_counter()
         code: str = "abandoned"
-        try:
-            if self.component not in kind.callers:
-                raise Error(ErrorCode.FORBIDDEN, f"{self.component} may not call {kind.subject}")
-            if budget < _LEAST_BUDGET_SECONDS:
-                raise Error(ErrorCode.DEADLINE_EXCEEDED, f"{self.component} had no time left to call {kind.subject}")
-            if self._waiting[kind.owner] >= self._max_pending:
-                raise Error(ErrorCode.OVERLOADED, f"too many calls wait for {kind.owner}", retry_after=1.0)
-            frame = RequestFrame(
-                subject=kind.subject,
-                body=call.model_dump_json().encode(),
-                caller=self.component,
-                request_id=context.request_id(),
-                budget=budget,
-                sent_at=self._clock.now().timestamp(),
-            )
-            self._waiting[kind.owner] += 1
+        with self._telemetry.tracing.calling(kind.subject) as span:
             try:
-                reply = await self._request(kind, frame)
+                if self.component not in kind.callers:
+                    raise Error(ErrorCode.FORBIDDEN, f"{self.component} may not call {kind.subject}")
+                if budget < _LEAST_BUDGET_SECONDS:
+                    message = f"{self.component} had no time left to call {kind.subject}"
+                    raise Error(ErrorCode.DEADLINE_EXCEEDED, message)
+                if self._waiting[kind.owner] >= self._max_pending:
+                    raise Error(ErrorCode.OVERLOADED, f"too many calls wait for {kind.owner}", retry_after=1.0)
+                frame = RequestFrame(
+                    subject=kind.subject,
+                    body=call.model_dump_json().encode(),
+                    caller=self.component,
+                    request_id=context.request_id(),
+                    budget=budget,
+                    sent_at=self._clock.now().timestamp(),
+                    traceparent=context.traceparent(),
+                )
+                self._waiting[kind.owner] += 1
+                try:
+                    reply = await self._request(kind, frame)
+                finally:
+                    self._waiting[kind.owner] -= 1
+                answer = _decode(kind, reply)
+                code = "ok"
+                return answer
+            except Error as error:
+                code = error.code
+                raise
             finally:
-                self._waiting[kind.owner] -= 1
-            answer = _decode(kind, reply)
-            code = "ok"
-            return answer
-        except Error as error:
-            code = error.code
-            raise
-        finally:
-            self._telemetry.calls.labels(kind.subject, code).inc()
-            self._telemetry.call_seconds.labels(kind.subject).observe(time.perf_counter() - started)
+                span.came_to(code)
+                self._telemetry.calls.labels(kind.subject, code).inc()
+                self._telemetry.call_seconds.labels(kind.subject).observe(time.perf_counter() - started)
 
     @property
     @abstractmethod

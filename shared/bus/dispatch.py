@@ -48,7 +48,9 @@ class Dispatcher:
         """Answer a call; whatever goes wrong becomes an error reply, never an exception."""
         started = time.perf_counter()
         left = seconds_left(frame.budget, frame.sent_at, self._clock.now().timestamp()) - _ANSWER_SECONDS
-        with context.request(frame.request_id, left):
+        subject = frame.subject if frame.subject in self.calls else "unknown"
+        tracing = self._telemetry.tracing
+        with context.request(frame.request_id, left), tracing.answering(subject, frame.traceparent) as span:
             code: str = "ok"
             fault: dict[str, Any] = {}
             try:
@@ -63,7 +65,7 @@ class Dispatcher:
                 message = f"{self._component} failed in request {frame.request_id}"
                 reply = ReplyFrame(ok=False, body=Error(ErrorCode.INTERNAL, message).to_json())
             seconds = time.perf_counter() - started
-            subject = frame.subject if frame.subject in self.calls else "unknown"
+            span.came_to(code)
             self._telemetry.handled.labels(subject, code).inc()
             self._telemetry.handle_seconds.labels(subject).observe(seconds)
             write = self._telemetry.log.error if code == ErrorCode.INTERNAL else self._telemetry.log.info
@@ -100,7 +102,11 @@ class Dispatcher:
         started = time.perf_counter()
         known = frame.subject in self.events
         subject = frame.subject if known else "unknown"
-        with context.request(frame.request_id, _EVENT_SECONDS):
+        tracing = self._telemetry.tracing
+        with (
+            context.request(frame.request_id, _EVENT_SECONDS),
+            tracing.taking_in(subject, frame.id, frame.attempt, frame.traceparent) as span,
+        ):
             outcome, fault = "abandoned", {}
             try:
                 if not known:
@@ -114,6 +120,7 @@ class Dispatcher:
                 fault = {"reason": str(error) if isinstance(error, Error) else repr(error)}
                 raise
             finally:
+                span.came_to(outcome)
                 self._telemetry.log.info(
                     "event",
                     subject=subject,

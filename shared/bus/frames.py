@@ -5,7 +5,10 @@ from uuid import UUID
 
 
 class RequestFrame(NamedTuple):
-    """A call on its way; its caller waits `budget` seconds from `sent_at` (epoch seconds by its own clock)."""
+    """A call on its way; its caller waits `budget` seconds from `sent_at` (epoch seconds by its own clock).
+
+    `traceparent` is where the caller stands in its trace, "" where nothing is traced.
+    """
 
     subject: str
     body: bytes
@@ -14,6 +17,7 @@ class RequestFrame(NamedTuple):
     budget: float
     sent_at: float
     redelivered: bool = False
+    traceparent: str = ""
 
 
 class ReplyFrame(NamedTuple):
@@ -24,13 +28,17 @@ class ReplyFrame(NamedTuple):
 
 
 class EventFrame(NamedTuple):
-    """An event on its way. `id` is the same at every delivery; `attempt` counts from 1."""
+    """An event on its way. `id` is the same at every delivery; `attempt` counts from 1.
+
+    `traceparent` is the trace of the change that it tells of, "" where that was not traced.
+    """
 
     id: UUID
     subject: str
     body: bytes
     request_id: str
     attempt: int = 1
+    traceparent: str = ""
 
 
 def seconds_left(budget: float, sent_at: float, now: float) -> float:

@@ -4,7 +4,8 @@ A line of JSON says what is in the group, one list for each item, and the items'
 
     [["1f","otp.issue_code.v1","<request id>",2.9,1767268800000,112],…]\n{…}{…}
 
-An item's document is not looked at here, so that one that cannot be read is its own caller's trouble alone.
+A call that is traced has its `traceparent` behind the rest. An item's document is not looked at here, so that one that
+cannot be read is its own caller's trouble alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,11 +40,12 @@ def portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 
 def encode_calls(calls: Sequence[tuple[str, RequestFrame]]) -> bytes:
     """A group of calls by the same caller to the same service."""
-    index = [
-        (call_id, frame.subject, frame.request_id, frame.budget, round(frame.sent_at * 1000), len(frame.body))
-        for call_id, frame in calls
-    ]
-    return _join(index, [frame.body for _, frame in calls])
+    return _join([_item(call_id, frame) for call_id, frame in calls], [frame.body for _, frame in calls])
+
+
+def _item(call_id: str, frame: RequestFrame) -> list[Any]:
+    item = [call_id, frame.subject, frame.request_id, frame.budget, round(frame.sent_at * 1000), len(frame.body)]
+    return [*item, frame.traceparent] if frame.traceparent else item
 
 
 def decode_calls(group: bytes, caller: str, *, redelivered: bool) -> list[tuple[str, RequestFrame]]:
@@ -60,10 +62,11 @@ def decode_calls(group: bytes, caller: str, *, redelivered: bool) -> list[tuple[
                     budget=float(budget),
                     sent_at=sent_at_ms / 1000,
                     redelivered=redelivered,
+                    traceparent=str(more[0]) if more else "",
                 ),
             )
-            # The star: a newer caller may say more of a call.
-            for (call_id, subject, request_id, budget, sent_at_ms, _length, *_), body in _split(group, 5)
+            # The star: a newer caller may say more of a call, and one of the version before says less.
+            for (call_id, subject, request_id, budget, sent_at_ms, _length, *more), body in _split(group, 5)
         ]
     except (TypeError, ValueError, LookupError) as error:
         raise ValueError(f"not a group of calls: {error}") from None

@@ -21,13 +21,21 @@ from shared.telemetry import Telemetry
 _POLL_SECONDS = 1.0
 _QUICK_SECONDS = 0.01
 _BATCH = 50
+_BATCH_SECONDS = 5.0
+"""So long a batch goes on, so that the server does not take its transaction for one that was left behind."""
+
 _BACKOFF_SECONDS = 30.0
+_TRACES = 1000
 _KEEP_INBOX = timedelta(days=7)
 """Longer than any event can wait for its last attempt, so that no repeat comes after it was forgotten."""
 
 
 class Outbox:
-    """Writes events into the service's own schema (table `outbox`)."""
+    """Writes events into the service's own schema (table `outbox`).
+
+    The trace of each is kept in memory alone: as a rule it is this process that publishes an event, a moment later. One
+    that another replica publishes, or that outlives its process, goes without its trace and with the request's id.
+    """
 
     def __init__(self, schema: str, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -36,15 +44,24 @@ class Outbox:
             f"INSERT INTO {schema}.outbox (id, subject, body, request_id, due_at) VALUES ($1, $2, $3, $4, '-infinity')"
         )
         self.added = asyncio.Event()
+        self._traces: dict[UUID, str] = {}
 
     async def add(self, connection: Connection, event: Event) -> UUID:
         """Write `event` in the caller's transaction; returns its id."""
         event_id = self._entropy.uuid()
         body = event.model_dump_json().encode()
         await connection.execute(self._insert, event_id, event.subject, body, context.request_id())
+        if traceparent := context.traceparent():
+            self._traces[event_id] = traceparent
+            if len(self._traces) > _TRACES:
+                del self._traces[next(iter(self._traces))]
         # Set before the commit, so that the relay's first look is often in vain; its next ones follow quickly.
         self.added.set()
         return event_id
+
+    def trace_of(self, event_id: UUID) -> str:
+        """The `traceparent` of the change that an event of this process tells of, "" where that is not known."""
+        return self._traces.get(event_id, "")
 
 
 class Inbox:
@@ -95,12 +112,14 @@ class OutboxRelay:
                         await self._outbox.added.wait()
 
     async def publish_batch(self) -> int:
-        """Publish at most a batch of what is due; returns how many the broker confirmed.
+        """Publish at most a batch of what is due, less when the broker is slow; returns how many it confirmed.
 
         The rows stay locked meanwhile, so that replicas share the work; a crash before the commit publishes again,
         which subscribers recognise by the event's id.
         """
         now = self._clock.now()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _BATCH_SECONDS
         published: list[UUID] = []
         async with self._database.transaction() as connection:
             rows = await connection.fetch(
@@ -110,7 +129,13 @@ class OutboxRelay:
                 _BATCH,
             )
             for row in rows:
-                frame = EventFrame(row["id"], row["subject"], row["body"], row["request_id"])
+                frame = EventFrame(
+                    id=row["id"],
+                    subject=row["subject"],
+                    body=row["body"],
+                    request_id=row["request_id"],
+                    traceparent=self._outbox.trace_of(row["id"]),
+                )
                 try:
                     await self._bus.publish(frame)
                     published.append(row["id"])
@@ -124,6 +149,8 @@ class OutboxRelay:
                         row["id"],
                         now + timedelta(seconds=pause),
                     )
+                if loop.time() > end:
+                    break
             await connection.execute(f"DELETE FROM {self._schema}.outbox WHERE id = ANY($1)", published)
         return len(published)
 

@@ -167,6 +167,7 @@ class CallClient:
                 "budget": frame.budget,
                 # A whole number: a float travels with 24 bits (pamqp), in which a time of our days is off by a minute.
                 "sent-at-ms": round(frame.sent_at * 1000),
+                **({"traceparent": frame.traceparent} if frame.traceparent else {}),
             },
         )
         owner = pending.kind.owner

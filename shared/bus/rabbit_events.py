@@ -193,7 +193,12 @@ def _message(frame: EventFrame, *, attempt: int = 1) -> Message:
         message_id=str(frame.id),
         delivery_mode=DeliveryMode.PERSISTENT,
         # The subject again, since a retry comes back with the queue's name as its routing key.
-        headers={"request-id": frame.request_id, "subject": frame.subject, "attempt": attempt},
+        headers={
+            "request-id": frame.request_id,
+            "subject": frame.subject,
+            "attempt": attempt,
+            **({"traceparent": frame.traceparent} if frame.traceparent else {}),
+        },
     )
 
 
@@ -210,5 +215,6 @@ def _frame(message: AbstractIncomingMessage) -> EventFrame | None:
             body=message.body,
             request_id=str(message.headers.get("request-id") or ""),
             attempt=max(1, attempt),
+            traceparent=str(message.headers.get("traceparent") or ""),
         )
     return None

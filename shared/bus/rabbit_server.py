@@ -133,6 +133,7 @@ class CallServer:
             budget=_number(message.headers, "budget"),
             sent_at=_number(message.headers, "sent-at-ms") / 1000,
             redelivered=bool(message.redelivered),
+            traceparent=_text(message.headers, "traceparent"),
         )
         call = _InHand(message.reply_to or "", message.correlation_id or "")
         reply = await self._answer(call, frame)

@@ -1,23 +1,44 @@
 """Bring every schema to its newest revision, and give each service's role what it needs and no more.
 
 Safe when several start together: an advisory lock lets one work, the others find nothing left to do.
+Safe to be killed: each revision commits by itself, with the rights on what it made, and the next run does the rest.
 Revisions only expand: the version before must be able to run on the new schema (docs/decisions/0005).
 """
 
+import asyncio
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared.postgres.servers import Servers
 
 _LOCK = 7_247_301_552
 """The key of the advisory lock; any number that nobody else uses."""
 
-_LOCK_TIMEOUT = "5s"
-"""A revision that waits longer for a table lock fails instead of stopping the traffic behind it."""
+_CONNECT_SECONDS = 10.0
+
+TIMEOUTS = {"lock_timeout": "300ms", "statement_timeout": "10s"}
+"""What every statement of a revision is held to.
+
+Whoever wants a table that a revision waits for waits behind it, so it waits for less than a client would notice and
+steps back. A statement that takes longer may hold a lock for as long; a revision whose statements hold none that
+matters sets others for itself.
+"""
+
+_PAUSE_SECONDS = 1.0
+_PATIENCE_SECONDS = 120.0
+"""How often, and for how long, a revision is begun again whose tables are in use."""
+
+_TURN_TIMEOUT = "300s"
+"""How long to wait for others that migrate."""
+
+_IN_USE = "55P03"
+"""SQLSTATE of a lock that was not to be had in time."""
 
 
 async def migrate(owner_url: str, schemas: dict[str, tuple[Path, str | None]]) -> dict[str, str]:
@@ -27,24 +48,45 @@ async def migrate(owner_url: str, schemas: dict[str, tuple[Path, str | None]]) -
     `schemas` gives for each the folder of its revisions and the URL by which its service will connect: the role in
     that URL is created with the password in it when it does not exist, and gets rights on its own schema alone.
     """
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(owner_url))
+    servers = Servers(owner_url)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: servers.connect(_CONNECT_SECONDS))
     try:
         async with engine.connect() as connection:
+            await connection.execute(text(f"SET lock_timeout = '{_TURN_TIMEOUT}'"))
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-            await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
+            for name, value in TIMEOUTS.items():
+                await connection.execute(text(f"SET {name} = '{value}'"))
             await connection.commit()
             revisions = {}
             for schema, (folder, service_url) in schemas.items():
                 await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+                role = None if service_url is None else await _service_role(connection, owner_url, service_url)
+                if role is not None:
+                    await _grant_ahead(connection, schema, role)
                 await connection.commit()
-                revisions[schema] = await connection.run_sync(_upgrade, schema, folder)
-                await connection.commit()
-                if service_url is not None:
-                    await _grant(connection, schema, owner_url, service_url)
+                revisions[schema] = await _upgrade_patiently(connection, schema, folder)
+                if role is not None:
+                    await _grant(connection, schema, role)
                     await connection.commit()
             return revisions
     finally:
         await engine.dispose()
+
+
+async def _upgrade_patiently(connection: AsyncConnection, schema: str, folder: Path) -> str:
+    """Bring one schema up to date, beginning again while its tables are in use."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            revision = await connection.run_sync(_upgrade, schema, folder)
+            await connection.commit()
+            return revision
+        except DBAPIError as error:
+            await connection.rollback()
+            if getattr(error.orig, "sqlstate", None) != _IN_USE or loop.time() > end:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)  # whoever waited behind us goes first
 
 
 def _upgrade(connection: Connection, schema: str, folder: Path) -> str:
@@ -52,22 +94,36 @@ def _upgrade(connection: Connection, schema: str, folder: Path) -> str:
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", str(folder))
     config.set_main_option("path_separator", "newline")
-    config.attributes.update(connection=connection, schema=schema)
+    config.attributes.update(connection=connection, schema=schema, timeouts=TIMEOUTS)
     command.upgrade(config, "head")
     return str(connection.execute(text(f'SELECT version_num FROM "{schema}".migrations')).scalar_one())
 
 
-async def _grant(connection: AsyncConnection, schema: str, owner_url: str, service_url: str) -> None:
+async def _service_role(connection: AsyncConnection, owner_url: str, service_url: str) -> str | None:
+    """The role of a service, quoted and existing; None when it is the owner, who needs no rights."""
     role, password = _credentials(service_url)
     if role is None or role == _credentials(owner_url)[0]:
-        return
+        return None
     await _ensure_role(connection, role, password)
-    quoted = (await connection.execute(text("SELECT quote_ident(:role)"), {"role": role})).scalar_one()
+    return str((await connection.execute(text("SELECT quote_ident(:role)"), {"role": role})).scalar_one())
+
+
+async def _grant_ahead(connection: AsyncConnection, schema: str, role: str) -> None:
+    """Have what revisions make be the service's to use from the moment that it is there."""
     for statement in (
-        f'GRANT USAGE ON SCHEMA "{schema}" TO {quoted}',
-        f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{schema}" TO {quoted}',
-        f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO {quoted}',
-        f'REVOKE INSERT, UPDATE, DELETE ON "{schema}".migrations FROM {quoted}',
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {role}',
+        f'ALTER DEFAULT PRIVILEGES IN SCHEMA "{schema}" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role}',
+        f'ALTER DEFAULT PRIVILEGES IN SCHEMA "{schema}" GRANT USAGE ON SEQUENCES TO {role}',
+    ):
+        await connection.execute(text(statement))
+
+
+async def _grant(connection: AsyncConnection, schema: str, role: str) -> None:
+    """The same for what is there already, and that the service may not say where its schema stands."""
+    for statement in (
+        f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{schema}" TO {role}',
+        f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO {role}',
+        f'REVOKE INSERT, UPDATE, DELETE ON "{schema}".migrations FROM {role}',
     ):
         await connection.execute(text(statement))
 

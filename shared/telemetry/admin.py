@@ -26,6 +26,8 @@ async def admin_server(telemetry: Telemetry, health: Health, host: str, port: in
 
     async def readyz(_request: web.Request) -> web.Response:
         checks = await health.report()
+        for name, result in checks.items():
+            telemetry.ready.labels(name).set(result == "ok")
         ready = all(result == "ok" for result in checks.values())
         body = {"status": "ready" if ready else "unready", "checks": checks}
         return web.json_response(body, status=200 if ready else 503)

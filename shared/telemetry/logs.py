@@ -1,6 +1,7 @@
 """Log lines: JSON, one object a line, on standard output.
 
-Fields that every line has: `time`, `level`, `event`, `component`, and `request_id` inside a request.
+Fields that every line has: `time`, `level`, `event`, `component`; inside a request also `request_id`, and `trace_id`
+where it is traced.
 Secrets never reach here: contracts and settings mask theirs, and nobody logs a body or a query string.
 """
 
@@ -19,7 +20,7 @@ def configure_logging(level: str = "info") -> None:
     """Send the log of this process, libraries' too, to standard output from `level` upwards."""
     shared_steps: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
-        _add_request_id,
+        _add_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
@@ -40,11 +41,14 @@ def configure_logging(level: str = "info") -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     # aio-pika and aiormq report at error level what our own supervisor reports once, with its cause.
-    for noisy in ("aio_pika", "aiormq"):
+    # So does OpenTelemetry: several lines for each attempt at a collector that is away.
+    for noisy in ("aio_pika", "aiormq", "opentelemetry"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
-def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request_id := context.request_id():
         event.setdefault("request_id", request_id)
+    if trace_id := context.trace_id():
+        event.setdefault("trace_id", trace_id)
     return event

@@ -1,26 +1,33 @@
-"""The metrics and the logger of one component."""
+"""The metrics, the logger and the traces of one component."""
+
+from importlib.metadata import version
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from shared.telemetry.children import Children
+from shared.telemetry.tracing import Tracing
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Telemetry:
-    """Everything a component logs and counts, under its own name.
+    """Everything a component logs, counts and traces, under its own name.
 
     Each component has its own registry, so that five of them in one process keep their metrics apart.
+    `tracing` does nothing until it is replaced by one that is collected.
     """
 
     def __init__(self, component: str) -> None:
         self.component = component
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
+        self.tracing = Tracing()
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="dragoman", registry=self.registry)
         registry = self.registry
+        about = Info("dragoman_build", "Which component this is, and of which version.", registry=registry)
+        about.info({"component": component, "version": version("dragoman")})
         self.requests = Children(
             Counter(
                 "dragoman_http_requests", "HTTP requests answered.", ["dialect", "path", "status"], registry=registry
@@ -110,6 +117,21 @@ class Telemetry:
             "dragoman_outbox_age_seconds", "Age of the oldest event in the outbox.", registry=registry
         )
         self.bus_connected = Gauge("dragoman_bus_connected", "1 while the broker is reachable.", registry=registry)
+        self.ready = Gauge(
+            "dragoman_ready",
+            "1 for each check that passed when readiness was asked for last, 0 for one that did not.",
+            ["check"],
+            registry=registry,
+        )
         self.loop_lag_seconds = Histogram(
             "dragoman_loop_lag_seconds", "How late the event loop wakes up.", buckets=_SECONDS, registry=registry
+        )
+        self.trace_spans = Children(
+            Counter(
+                "dragoman_trace_spans",
+                "Spans of traces: made, sent to the collector, or failed to be sent. What was made and became neither "
+                "did not fit into the queue.",
+                ["outcome"],
+                registry=registry,
+            )
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
-import asyncpg
 import pytest
 
 from deploy.running.components import program
@@ -16,7 +15,7 @@ from deploy.running.environment import with_user
 from shared.bus import topology
 from shared.settings import environment
 from tests.conftest import PASSWORD
-from tests.support.platform import ROOT, Platform
+from tests.support.platform import ROOT, Platform, owner_of
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -115,7 +114,7 @@ async def test_broker_users_with_other_rights_than_the_contracts_say(sound: Plat
 
 async def test_what_waits_in_the_database_and_the_broker_is_told(sound: Platform) -> None:
     """A schema that is behind is a problem; events that were parked, or wait for long, are warnings."""
-    async with _owner(sound) as database:
+    async with owner_of(sound) as database:
         stands_at = await database.fetchval("SELECT version_num FROM otp.migrations")
         await database.execute("UPDATE otp.migrations SET version_num = '0000'")
         await database.execute(_LATE_EVENT)
@@ -140,15 +139,6 @@ async def test_a_database_that_takes_no_writes_and_a_role_with_too_many_rights(s
     told = await doctor(sound, DRAGOMAN_TOKEN_POSTGRES_URL=read_only, DRAGOMAN_OTP_POSTGRES_URL=urlunsplit(owner))
     assert told.of("problem") == {("postgresql", "writing")}
     assert told.of("warning") == {("rights", "otp")}
-
-
-@asynccontextmanager
-async def _owner(platform: Platform) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

@@ -286,6 +286,15 @@ async def codes_lost_and_doubled(
     return lost, sum(len(arrived[address]) - 1 for address in once)
 
 
+async def sessions_made(platform: Platform) -> int:
+    """How many sessions there are, whoever knows of them."""
+    connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM token.sessions"))
+    finally:
+        await connection.close()
+
+
 async def events_left(platform: Platform, within: float = 20.0) -> dict[str, int]:
     """Events that have not been published within so long, by service; empty when every outbox is."""
     connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])

@@ -148,7 +148,16 @@ What stops and what goes on while a part is away is in the [README](../README.md
   with `Connection: close`, so that clients who keep connections come back to another replica. Services need nothing.
 - When connections to the broker are cut, a call may go with the queue of a service that comes back later than its
   caller. In an earlier run one request was told so after its 3 seconds rather than at once.
+- A failover of PostgreSQL needs no restart where the URLs name both servers; what it may lose is up to how commits wait
+  for the standby: [postgresql.md](postgresql.md).
+- While Redis is away, what is revoked is refused at once by the gateway that was asked, and by the other gateways and
+  services when Redis is back: [redis.md](redis.md).
 - A gateway that is killed takes the requests in its hands along; no other can answer on its connections.
+- Two versions may answer side by side, in any mixture, and `dragoman migrate` may run under load, before or after its
+  version comes. It waits for long transactions, such as a backup's, for two minutes and then says so; run it again.
+- Replicas of `token` whose clocks differ by more than the refresh grace take a refresh token that comes again for a
+  replay. A user who was revoked by the one that is ahead signs in by the other one only when its clock is there too.
+  `dragoman doctor` tells how far clocks are apart.
 """
 
 

@@ -221,12 +221,13 @@ async def test_a_code_that_no_attempt_could_deliver_is_parked_and_comes_when_it_
 ) -> None:
     """After its last attempt an operator finds it with the provider's answer, and puts it back: it comes once."""
     address = "parked@example.com"
-    platform = providers.platform
+    platform, broker = providers.platform, at_path(server_urls.rabbitmq, f"/test_{worker}")
+    await _nothing_waits(broker)
     await providers.fail({"smtp": "tempfail"})
     async with ClientSession() as session:
         api = TokenApi(platform, session)
         assert (await api.send_code(email=address)).status == 200
-        await _make_the_next_attempt_the_last(at_path(server_urls.rabbitmq, f"/test_{worker}"))
+        await _make_the_next_attempt_the_last(broker)
 
         async def parked() -> list[dict[str, Any]] | None:
             return await _dead_letters(platform) or None
@@ -247,6 +248,21 @@ async def _dead_letters(platform: Platform) -> list[dict[str, Any]]:
     output = await platform.run(program("dragoman"), "dead-letters", "list", "otp", "--json")
     letters: list[dict[str, Any]] = json.loads(output)["dead_letters"]
     return letters
+
+
+async def _nothing_waits(url: str) -> None:
+    """Return once no event of an earlier test is still to come again, which would be taken for this one's."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+
+        async def none() -> bool | None:
+            queues = [
+                await channel.declare_queue(topology.retry_queue("otp", delay), passive=True)
+                for delay in topology.RETRY_SECONDS
+            ]
+            return True if not any(queue.declaration_result.message_count for queue in queues) else None
+
+        await eventually(none, 120.0, "no event waits")
 
 
 async def _make_the_next_attempt_the_last(url: str) -> None:

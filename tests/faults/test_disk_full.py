@@ -20,7 +20,7 @@ from tests.faults.clients import codes_lost_and_doubled, events_left, everybody
 from tests.faults.conftest import OwnServers
 from tests.faults.report import keep
 from tests.faults.traffic import Traffic
-from tests.support.platform import Platform
+from tests.support.platform import Platform, owner_of
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -47,7 +47,7 @@ class Disk:
 
 async def test_a_full_disk_is_told_and_loses_nothing(platform: Platform) -> None:
     """Whatever has to be written is 503 at once, what need not goes on."""
-    async with _connected(platform) as connection, _raising(connection) as disk:
+    async with owner_of(platform) as connection, _raising(connection) as disk:
         await _try(platform, disk, times=1, long=False)
 
 
@@ -60,7 +60,7 @@ def own_platform(own: OwnServers) -> Platform:
 @pytest.mark.long
 async def test_a_file_system_that_is_really_full(own_platform: Platform) -> None:
     """The same with no byte left where the tables are."""
-    async with _connected(own_platform) as connection, _small(connection) as disk:
+    async with owner_of(own_platform) as connection, _small(connection) as disk:
         await _try(own_platform, disk, times=2, long=True)
 
 
@@ -98,15 +98,6 @@ async def _try(platform: Platform, disk: Disk, *, times: int, long: bool) -> Non
             long=long,
         )
     )
-
-
-@asynccontextmanager
-async def _connected(platform: Platform) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import ClientSession, ClientTimeout
 
 from tests.faults.clients import codes_lost_and_doubled, events_left, everybody
 from tests.faults.conftest import OwnServers
 from tests.faults.report import keep
 from tests.faults.traffic import Client, Fault, Traffic
+from tests.support.token_api import Load, TokenApi, expect_away, recovered
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -57,6 +59,49 @@ async def test_a_broker_that_falls_silent(own: OwnServers, long: bool) -> None:
         await fault.recovered(within=60.0)
 
 
+@pytest.fixture
+async def api(own: OwnServers) -> AsyncIterator[TokenApi]:
+    """The token API of the platform, which is well at the beginning."""
+    await own.platform.bring(1)
+    async with ClientSession(timeout=ClientTimeout(20.0)) as http:
+        yield TokenApi(own.platform, http)
+
+
+async def test_without_a_broker_everything_is_503_until_it_is_back(own: OwnServers, api: TokenApi) -> None:
+    """RabbitMQ stops and starts: no request waits for it, keys are still served, and a service may start meanwhile."""
+    user = await api.sign_in()
+    asks = [api.client_credentials, api.password, user.refresh, api.send_code]
+    for ask in (*asks, api.keys):
+        assert (await ask()).status == 200
+    async with Load(api.client_credentials) as load:
+        await load.more(3)
+        await asyncio.to_thread(own.rabbitmq.stop)
+        await load.more(3)
+        for ask in asks:
+            expect_away(await ask())
+        assert (await api.keys()).status == 200
+        own.platform.end("identity")
+        await own.platform.start("identity").logged("started")
+        await asyncio.to_thread(own.rabbitmq.start)
+        await recovered(asks)
+    _expect_gap_without_waiting(load)
+
+
+async def test_a_broker_that_dies_takes_no_request_along(own: OwnServers, api: TokenApi) -> None:
+    """RabbitMQ is killed while requests wait for a service: they are answered at once, not at their deadline."""
+    [token] = own.platform.replicas("token")
+    token.process.pause()
+    in_hand = [asyncio.create_task(ask()) for ask in (api.client_credentials, api.password)]
+    _, waiting = await asyncio.wait(in_hand, timeout=0.2)
+    assert len(waiting) == len(in_hand)
+    own.rabbitmq.kill()
+    for answer in await asyncio.gather(*in_hand):
+        expect_away(answer, within=1.2)  # from the sending, 0.2 s before
+    token.process.resume()
+    await asyncio.to_thread(own.rabbitmq.start)
+    await recovered([api.client_credentials, api.password])
+
+
 @asynccontextmanager
 async def _fault(
     own: OwnServers, name: str, held: str, long: bool, *, told_within: float = _TOLD_SECONDS * _LOADED
@@ -80,3 +125,11 @@ async def _fault(
     assert fault.recovery is not None
     assert fault.recovery < _RECOVERED_SECONDS * _LOADED
     assert (lost, doubled, left) == (0, 0, {})
+
+
+def _expect_gap_without_waiting(load: Load) -> None:
+    assert load.statuses == {200, 503}
+    for answer in load.answers:
+        assert answer.seconds < 1.0
+        if answer.status == 503:
+            expect_away(answer)

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from deploy.running.environment import SERVICES
@@ -14,6 +13,7 @@ from tests.faults.clients import (
     codes_lost_and_doubled,
     events_left,
     everybody,
+    sessions_made,
 )
 from tests.faults.report import keep
 from tests.faults.traffic import Fault, Traffic
@@ -34,7 +34,7 @@ async def test_killing_one_of_two_replicas_of_each_service_in_turn(platform: Pla
     """
     await platform.bring(2)
     clients = everybody(2 if long else 1)
-    before = await _sessions(platform)
+    before = await sessions_made(platform)
     faults: list[Fault] = []
     async with Traffic(platform.urls, clients) as traffic:
         for service in SERVICES:
@@ -66,12 +66,4 @@ async def test_killing_one_of_two_replicas_of_each_service_in_turn(platform: Pla
     sign_ins = sum(isinstance(client, RefreshChain | Introspect) for client in clients)  # they begin with one each
     asked = sum(asked.kind == PasswordSignIn.kind for asked in traffic.asked) + sign_ins
     done = sum(asked.kind == PasswordSignIn.kind and not asked.failed for asked in traffic.asked) + sign_ins
-    assert done <= await _sessions(platform) - before <= asked, "each sign-in makes one session at most"
-
-
-async def _sessions(platform: Platform) -> int:
-    connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])
-    try:
-        return int(await connection.fetchval("SELECT count(*) FROM token.sessions"))
-    finally:
-        await connection.close()
+    assert done <= await sessions_made(platform) - before <= asked, "each sign-in makes one session at most"

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from deploy.running.components import program
@@ -244,6 +246,16 @@ class Platform:
         self.every.append(replica)
         process.launch()
         return replica
+
+
+@asynccontextmanager
+async def owner_of(platform: Platform) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection to the platform's database, as the role that owns all of it."""
+    connection = await asyncpg.connect(platform.environment["DRAGOMAN_POSTGRES_URL"])
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def at_path(url: str, path: str) -> str:

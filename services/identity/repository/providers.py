@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import asyncpg
+
 from shared.contracts.providers import Provider
 from shared.postgres import Database
 
@@ -32,8 +34,13 @@ class ProviderRepository:
         return None if row is None else Provider.model_validate_json(row["configuration"])
 
     async def all(self) -> list[Provider]:
-        """All of them, by name."""
-        return [Provider.model_validate_json(row["configuration"]) for row in await self._database.fetch(_ALL)]
+        """All of them, by name; none before the table was there, which is a release younger."""
+        async with self._database.connection() as connection:
+            try:
+                rows = await connection.fetch(_ALL)
+            except asyncpg.UndefinedTableError:
+                return []
+        return [Provider.model_validate_json(row["configuration"]) for row in rows]
 
     async def add(self, provider: Provider, now: datetime) -> bool:
         """Add a provider; False, and nothing done, when there is one of that name."""

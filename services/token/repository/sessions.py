@@ -16,6 +16,9 @@ from shared.contracts.token import Dialect, RevocationKind, SessionRevoked, Toke
 from shared.errors import Error, ErrorCode
 from shared.postgres import Connection, Database
 
+_FOR_OTHERS = 3
+"""Connections that the table of sessions leaves to clients, keys, revocations and events, whatever becomes of it."""
+
 _COLUMNS = ", ".join(NAMES)
 _LOCK_USER = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"
 _LOCK_USER_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))"
@@ -61,6 +64,7 @@ _REVOKE_OF_USER = """
     WHERE user_id = $1 AND revoked_at IS NULL AND created_at <= $2
     RETURNING id, user_id, client_id
 """
+_YOUNGEST_OF_USER = "SELECT max(created_at) FROM token.sessions WHERE user_id = $1 AND revoked_at IS NULL"
 _PAGES = "SELECT pg_relation_size('token.sessions') / current_setting('block_size')::int AS pages"
 # Not by id: the rows are locked, so that they stay where they were found, and the index need not be asked again.
 _DELETE_EXPIRED = """
@@ -78,11 +82,12 @@ class SessionRepository:
     """Sessions; whatever ends one is told in the same transaction."""
 
     def __init__(self, database: Database, outbox: Outbox, inbox: Inbox, revocations: RevocationRepository) -> None:
-        self._database = database
+        self._database = database.all_but(_FOR_OTHERS)
+        self._whole = database
         self._outbox = outbox
         self._inbox = inbox
         self._revocations = revocations
-        self._advances = Advances(database)
+        self._advances = Advances(self._database)
 
     async def insert(self, session: Session) -> None:
         """Begin a session, whose `created_at` is since when the proof counts.
@@ -176,16 +181,26 @@ class SessionRepository:
         return session, True
 
     async def end_all_of_user(
-        self, event_id: UUID | None, user_id: UUID, before: datetime, now: datetime, reason: str
+        self,
+        event_id: UUID | None,
+        user_id: UUID,
+        before: datetime,
+        now: datetime,
+        reason: str,
+        *,
+        whatever_there_is: bool = False,
     ) -> int | None:
         """End the user's sessions begun until `before`, and their tokens.
 
+        With `whatever_there_is` also those that are younger by the clock of the replica that began them.
         Returns how many sessions, None for an event (`event_id`) that was handled before.
         """
         async with self._database.transaction() as connection:
             if event_id is not None and not await self._inbox.is_new(connection, event_id):
                 return None
             await connection.execute(_LOCK_USER, str(user_id))
+            if whatever_there_is:
+                before = max(before, await connection.fetchval(_YOUNGEST_OF_USER, user_id) or before)
             await self._revocations.add(connection, "user", [str(user_id)], reason, now, before)
             await connection.execute(_CUT_OFF, user_id, before)
             ended = await connection.fetch(_REVOKE_OF_USER, user_id, before, now, reason)
@@ -214,7 +229,7 @@ class SessionRepository:
 
     async def revoke(self, kind: RevocationKind, value: str, now: datetime, reason: str) -> None:
         """Refuse a token, a client's tokens so far, or whatever a key signed; and tell of it."""
-        async with self._database.transaction() as connection:
+        async with self._whole.transaction() as connection:
             issued_before = now if kind == "client" else None
             await self._revocations.add(connection, kind, [value], reason, now, issued_before)
             event = TokensRevoked(kind=kind, value=value, reason=reason, revoked_at=now)

@@ -109,7 +109,7 @@ class RevocationService:
                     ErrorCode.INVALID_REQUEST, f"the {call.kind} is not an id", detail={"field": "value"}
                 ) from None
             if call.kind == "user":
-                await self.sessions.end_all_of_user(None, named, now, now, "operator")
+                await self.sessions.end_all_of_user(None, named, now, now, "operator", whatever_there_is=True)
             else:
                 await self.sessions.end(named, now, "operator")
         else:
@@ -121,13 +121,17 @@ class RevocationService:
         now = self.clock.now()
         # Up to this moment, since by our clock a session may be younger than by the clock of identity.
         before = max(event.suspended_at, now)
-        await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_suspended")
+        await self.sessions.end_all_of_user(
+            delivery.id, event.user_id, before, now, "user_suspended", whatever_there_is=True
+        )
 
     async def on_user_deleted(self, event: identity.UserDeleted, delivery: Delivery) -> None:
         """End all sessions of a user who is no more."""
         now = self.clock.now()
         before = max(event.deleted_at, now)
-        await self.sessions.end_all_of_user(delivery.id, event.user_id, before, now, "user_deleted")
+        await self.sessions.end_all_of_user(
+            delivery.id, event.user_id, before, now, "user_deleted", whatever_there_is=True
+        )
 
     async def on_password_changed(
         self, event: identity.PasswordChanged | password.PasswordChanged, delivery: Delivery

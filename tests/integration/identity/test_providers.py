@@ -130,3 +130,15 @@ async def test_down(identity: Identity, provider: FakeProvider) -> None:
     await provider.stop()
     (told,) = (await check(identity)).problems
     assert "did not answer" in told
+
+
+async def test_on_the_schema_of_the_release_before(identity: Identity, platform: Platform) -> None:
+    """Before the migration there are no providers, which clients may ask for, and none can be added."""
+    await platform.database.execute("ALTER TABLE identity.providers RENAME TO not_yet")
+    try:
+        assert await names(identity) == []
+        assert (
+            await outcome(add(identity, Provider(name="a", kind="github", client_id="c", secret="s"))) == "unavailable"
+        )
+    finally:
+        await platform.database.execute("ALTER TABLE identity.not_yet RENAME TO providers")

@@ -56,19 +56,23 @@ async def bearer(platform: Platform) -> dict[str, str]:
 
 
 async def snapshot(platform: Platform) -> dict[str, Any]:
-    """All that is revoked, and the cursor."""
+    """All that is revoked, and the cursor: in a stream that `token` has filled, which followers may stay with."""
 
     async def look() -> dict[str, Any] | None:
         answer = await platform.send("GET", FEED, headers=await bearer(platform))
         assert answer.status in {200, 503}, answer
-        return json.loads(answer.text) if answer.status == 200 else None
+        if answer.status == 503:
+            return None
+        found: dict[str, Any] = json.loads(answer.text)
+        return None if found["cursor"].endswith("-") else found
 
     return await eventually(look, SECONDS, "the snapshot is there")
 
 
 @asynccontextmanager
 async def following(platform: Platform, cursor: str | None = None) -> AsyncIterator[Stream]:
-    """The feed as events, while inside."""
+    """The feed as events, while inside; of a stream that is filled, or it would be followed anew from there."""
+    await snapshot(platform)
     headers = await bearer(platform) | {"Accept": "text/event-stream"}
     headers |= {} if cursor is None else {"Last-Event-ID": cursor}
     async with platform.http.get(FEED, headers=headers, timeout=None) as response:

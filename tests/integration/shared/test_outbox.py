@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from shared import context
+from shared.bus import outbox
 from shared.bus.frames import EventFrame
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.outbox import Inbox, Outbox, OutboxRelay
@@ -19,6 +20,8 @@ from shared.process import background
 from shared.telemetry import Telemetry
 from shared.testing import FakeClock
 from tests.contract.bus.vehicles import SUSPENDED, Heard
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
@@ -81,6 +84,38 @@ async def test_a_committed_event_is_published_under_the_request_that_caused_it(d
     assert await scene.waiting() == 0
 
 
+async def test_an_event_goes_on_in_the_trace_of_its_change(database: Database) -> None:
+    """Its own process tells the trace with it, also after many others; another replica publishes it without."""
+    scene = Scene(database)
+    traces: list[str] = []
+
+    async def note(*_: object) -> None:
+        traces.append(context.traceparent())
+
+    token = scene.subscriber()
+    token.subscribe({UserSuspended: note})
+    async with token:
+        entered = context.enter_trace(TRACEPARENT)
+        await scene.tell()
+        assert await scene.relay().publish_batch() == 1
+        await scene.tell()
+        context.leave_trace(entered)
+        await scene.tell()
+        scene.outbox = Outbox("identity", SystemEntropy())
+        assert await scene.relay().publish_batch() == 2
+    assert traces == [TRACEPARENT, "", ""]
+
+
+async def test_the_traces_of_events_do_not_pile_up(database: Database) -> None:
+    """Of very many events that wait, the last ones keep their traces, and the memory for them is bounded."""
+    scene = Scene(database)
+    entered = context.enter_trace(TRACEPARENT)
+    ids = await scene.tell(1010)
+    context.leave_trace(entered)
+    known = [event_id for event_id in ids if scene.outbox.trace_of(event_id)]
+    assert known == ids[10:]
+
+
 async def test_an_event_whose_change_was_rolled_back_never_existed(database: Database) -> None:
     """Nobody hears of what did not happen."""
     scene = Scene(database)
@@ -103,6 +138,20 @@ async def test_an_event_is_due_at_once_although_the_clocks_disagree(database: Da
     async with scene.subscriber():
         await scene.tell()
         assert await scene.relay().publish_batch() == 1
+
+
+async def test_a_broker_that_is_slow_does_not_keep_a_batch_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the time of a batch is over, what was published so far is committed, and the rest is the next batch's."""
+    scene = Scene(database)
+    monkeypatch.setattr(outbox, "_BATCH_SECONDS", 0.0)
+    async with scene.subscriber():
+        await scene.tell(2)
+        assert await scene.relay().publish_batch() == 1
+        assert await scene.waiting() == 1
+        assert await scene.relay().publish_batch() == 1
+    assert scene.heard.deliveries.qsize() == 2
 
 
 async def test_an_event_that_cannot_be_published_is_tried_again_with_growing_pauses(database: Database) -> None:

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4  # noqa: TID251 - tests need fresh ids only
 
 import pytest
 
-from shared.contracts.identity import PasswordChanged, UserSuspended
+from shared.contracts.identity import PasswordChanged, UserDeleted, UserSuspended
+from shared.contracts.token import Revoke
 from tests.integration.token.conftest import Platform, Token, outcome
 
 SESSIONS_TOLD = "SELECT count(*) FROM token.outbox WHERE subject = 'token.session_revoked.v1'"
@@ -81,6 +82,23 @@ async def test_clocks_that_disagree(token: Token) -> None:
     behind = token.platform.clock.now() - timedelta(seconds=5)
     await token.tell(UserSuspended(user_id=token.platform.identity.user_id, suspended_at=behind))
     assert await outcome(token.refresh(held)) == "session_revoked"
+
+
+@pytest.mark.parametrize("how", ["suspended", "deleted", "revoked by an operator"])
+async def test_replicas_whose_clocks_disagree(token: Token, how: str) -> None:
+    """A session that a replica has begun, whose clock is ahead of the one that ends it, is ended as well."""
+    clock, user_id = token.platform.clock, token.platform.identity.user_id
+    clock.advance(60)
+    held = await token.sign_in()
+    clock.advance(-60)
+    if how == "suspended":
+        await token.tell(UserSuspended(user_id=user_id, suspended_at=clock.now()))
+    elif how == "deleted":
+        await token.tell(UserDeleted(user_id=user_id, deleted_at=clock.now()))
+    else:
+        await token.neighbours["operator"].call(Revoke(kind="user", value=str(user_id)))
+    assert await outcome(token.refresh(held)) == "session_revoked"
+    assert await token.platform.database.fetchval(LIVE, user_id) == 0
 
 
 @pytest.mark.parametrize("event", [UserSuspended, PasswordChanged])

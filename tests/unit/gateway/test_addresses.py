@@ -37,6 +37,20 @@ def test_nobody_is_trusted_by_default(forwarded: str) -> None:
     assert str(NOBODY.client(request("198.51.100.4", forwarded))) == "198.51.100.4"
 
 
+@pytest.mark.parametrize(
+    ("addresses", "peer", "believed"),
+    [
+        (TRUSTED, "10.0.0.1", True),
+        (TRUSTED, "198.51.100.4", False),
+        (TRUSTED, None, False),
+        (NOBODY, "10.0.0.1", False),
+    ],
+)
+def test_only_a_trusted_proxys_word_counts(addresses: Addresses, peer: str | None, believed: bool) -> None:
+    """Who is connected decides, and not whom the request came from; a connection without an address is a stranger's."""
+    assert addresses.from_trusted_proxy(request(peer, "10.0.0.1")) is believed
+
+
 @pytest.mark.parametrize("forwarded", ["203.0.113.9", "10.0.0.1", "nonsense"])
 def test_strangers_are_not_believed(forwarded: str) -> None:
     """Whoever is no trusted proxy is the client, whatever it says."""

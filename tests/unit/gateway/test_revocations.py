@@ -11,12 +11,12 @@ import pytest
 from dragoman_verifier import Claims, RevocationsStale, TokenRevoked
 
 from gateway import revocations as module
-from gateway.revocations import RevocationFeed
+from gateway.revocations import NO_CURSOR, RevocationFeed
 from shared.bus.bus import Bus
 from shared.contracts.token import GetRevocations, Revocation, RevocationKind, RevocationList
 from shared.errors import unavailable
 from shared.process import background
-from shared.revocations import BEGINNING, RevocationStream
+from shared.revocations import Cursor, RevocationStream
 from shared.telemetry import Telemetry
 from shared.testing import FakeClock
 from tests.support.waiting import eventually
@@ -30,7 +30,8 @@ class Source:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.known: list[Revocation] = []
-        self.entries: list[tuple[str, Revocation]] = []
+        self.entries: list[tuple[Cursor, Revocation]] = []
+        self.filling = "first"
         self.failure: Exception | None = None
         self.asked = 0
         self.door = asyncio.Event()
@@ -43,24 +44,25 @@ class Source:
         await self.door.wait()
         return RevocationList(revocations=self.known)
 
-    async def end(self) -> str:
-        """The cursor behind the newest entry."""
-        return self.entries[-1][0] if self.entries else BEGINNING
+    async def end(self) -> Cursor:
+        """The place behind the newest entry."""
+        return self.entries[-1][0] if self.entries else Cursor(self.filling, "0-0")
 
-    async def read(self, after: str) -> list[tuple[str, Revocation]]:
-        """What came behind the cursor."""
+    async def read(self, after: Cursor) -> list[tuple[Cursor, Revocation]] | None:
+        """What came behind that place, None in another filling."""
         await asyncio.sleep(0.001)
         if self.failure is not None:
             raise self.failure
-        seen = [cursor for cursor, _ in self.entries]
-        return self.entries[seen.index(after) + 1 if after in seen else 0 :]
+        if after.filling != self.filling:
+            return None
+        return [(place, entry) for place, entry in self.entries if place.order > after.order]
 
     def revoke(self, kind: RevocationKind, value: str, issued_before: datetime | None = None) -> str:
         """Announce one; its cursor."""
         until = self.clock.now() + timedelta(hours=1)
         entry = Revocation(kind=kind, value=value, issued_before=issued_before, expires_at=until)
-        self.entries.append((f"{len(self.entries) + 1}-0", entry))
-        return self.entries[-1][0]
+        self.entries.append((Cursor(self.filling, f"{len(self.entries) + 1}-0"), entry))
+        return str(self.entries[-1][0])
 
 
 def claims(clock: FakeClock, **changed: Any) -> Claims:
@@ -203,7 +205,8 @@ async def test_polling(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
         await arrived(lambda: len(feed.revoked))
         with pytest.raises(TokenRevoked):
             await feed.check(claims(source.clock))
-        assert feed.since(BEGINNING) is None
+        assert feed.cursor == NO_CURSOR
+        assert feed.since(NO_CURSOR) is None
         assert feed.alive
         assert not feed.prompt
 
@@ -253,7 +256,7 @@ async def test_what_was_revoked_here(source: Source) -> None:
         feed.learn([Revocation(kind="session", value="session-1", expires_at=until)])
         with pytest.raises(TokenRevoked):
             await feed.check(claims(source.clock))
-        assert feed.cursor == BEGINNING
+        assert feed.cursor == "0-0-first"
         assert [entry["value"] for entry in feed.snapshot()["revocations"]] == ["session-1"]
 
 
@@ -301,12 +304,47 @@ async def test_resuming(source: Source, monkeypatch: pytest.MonkeyPatch) -> None
         for number in range(2):
             cursor = source.revoke("session", f"session-{number}")
         await arrived(lambda: feed.cursor == cursor)
-        missed = feed.since("1-0")
+        missed = feed.since("1-0-first")
         assert missed is not None
         assert [entry["value"] for _, entry in missed] == ["session-1"]
-        assert feed.since("2-0") == []
-        for wrong in ("", "-", "1", "x-0", "1-x", "-1-0", "²-0"):
+        assert feed.since("2-0-first") == []
+        for wrong in ("", "-", "1", "x-0", "1-x", "-1-0", "²-0", "1-0", "1-0-", "1-0-other", "x-0-first", "1-x-first"):
             assert feed.since(wrong) is None, wrong
+
+
+async def test_a_stream_that_was_filled_again(source: Source) -> None:
+    """Ids begin again on another server: what it lacks the snapshot tells, and followers begin again.
+
+    A cursor of before, which is ahead of those of now, is good for nothing.
+    """
+    async with running(source) as feed:
+        for number in range(5):
+            before = source.revoke("session", f"session-{number}")
+        await arrived(lambda: feed.cursor == before)
+        with feed.follow() as queue:
+            source.known = [entry for _, entry in source.entries]
+            source.entries, source.filling = [], "second"
+            source.known.append(Revocation(kind="token", value="token-1", expires_at=source.known[0].expires_at))
+            assert await queue.get() is None
+        with pytest.raises(TokenRevoked):
+            await feed.check(claims(source.clock))
+        with feed.follow() as queue:
+            assert feed.since(before) is None
+            source.revoke("session", "session-9")
+            told = await queue.get()
+        assert told is not None
+        assert (told[0], told[1]["value"]) == ("1-0-second", "session-9")
+        assert feed.since("0-0-second") == [told]
+
+
+async def test_a_stream_that_was_filled_again_while_token_is_away(source: Source) -> None:
+    """Until there is a snapshot nothing is known of what was missed, so that no heartbeat says otherwise."""
+    async with running(source, staleness=0.05) as feed:
+        source.door.clear()
+        source.filling = "second"
+        await arrived(lambda: feed.state == "stale")
+        source.door.set()
+        await arrived(lambda: feed.state == "live")
 
 
 async def test_closing(source: Source) -> None:

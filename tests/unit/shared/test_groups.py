@@ -12,11 +12,12 @@ CALLS = [
     ("0", RequestFrame("otp.issue_code.v1", b'{"a":"\n"}', "identity", "request-1", 2.5, 1_767_268_800.125)),
     ("1f", RequestFrame("otp.check_code.v1", b"", "identity", "", 0.02, 0.0)),
     ("2", RequestFrame("otp.x.v1", b"\xff\n[not JSON", "identity", 'quote " and \N{SNOWMAN}', 3.0, 1.5)),
+    ("3", RequestFrame("otp.x.v1", b"{}", "identity", "", 3.0, 1.5, traceparent="00-0a-0b-01")),
 ]
 
 
 def test_calls_come_out_as_they_went_in() -> None:
-    """Ids, bodies of any bytes, deadlines and request ids survive; the caller and the repeat are the message's."""
+    """Ids, bodies of any bytes, deadlines, requests and traces survive; the caller and the repeat are the message's."""
     assert groups.decode_calls(groups.encode_calls(CALLS), "identity", redelivered=False) == CALLS
     again = groups.decode_calls(groups.encode_calls(CALLS), "identity", redelivered=True)
     assert all(frame.redelivered for _, frame in again)
@@ -30,10 +31,20 @@ def test_replies_come_out_as_they_went_in() -> None:
 
 def test_what_a_newer_version_adds_is_passed_over() -> None:
     """More said of a call than this version knows does no harm."""
-    assert groups.decode_calls(b'[["1","a.b.v1","r",2,0,2,"new"]]\n{}', "token", redelivered=False) == [
+    assert groups.decode_calls(b'[["1","a.b.v1","r",2,0,2,"","new"]]\n{}', "token", redelivered=False) == [
         ("1", RequestFrame("a.b.v1", b"{}", "token", "r", 2.0, 0.0))
     ]
     assert groups.decode_replies(b'[["1","reply",2,{"new":1}]]\n{}') == [("1", ReplyFrame(ok=True, body=b"{}"))]
+
+
+def test_the_version_before_traces_is_understood_and_understands() -> None:
+    """What is not traced looks as it always did, and what is has everything in its old place."""
+    call = RequestFrame("a.b.v1", b"{}", "token", "r", 2.0, 0.0)
+    before = b'[["1","a.b.v1","r",2.0,0,2]]\n{}'
+    assert groups.encode_calls([("1", call)]) == before
+    assert groups.decode_calls(before, "token", redelivered=False) == [("1", call)]
+    traced = groups.encode_calls([("1", call._replace(traceparent="00-0a-0b-01"))])
+    assert traced == b'[["1","a.b.v1","r",2.0,0,2,"00-0a-0b-01"]]\n{}'
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from shared.errors import Error, ErrorCode
 from shared.hashing import HashPool
@@ -34,6 +35,21 @@ async def test_one_too_many_is_overload() -> None:
         gate.set()
         await asyncio.gather(*begun)
         assert await pool.run(int) == 0
+
+
+async def test_the_load_of_the_pool_is_measured() -> None:
+    """Operators see how much is taken of how much, before anything is refused."""
+    registry, gate = CollectorRegistry(), threading.Event()
+    async with HashPool(1, 3) as pool:
+        pool.measure(registry)
+        begun = [asyncio.create_task(pool.run(gate.wait, 5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert registry.get_sample_value("dragoman_hash_busy") == 2
+        assert registry.get_sample_value("dragoman_hash_limit") == 4
+        gate.set()
+        await asyncio.gather(*begun)
+        await asyncio.sleep(0)
+        assert registry.get_sample_value("dragoman_hash_busy") == 0
 
 
 async def test_a_caller_that_gave_up_still_occupies_its_thread() -> None:

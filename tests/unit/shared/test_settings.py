@@ -1,5 +1,7 @@
 """Settings: one place, read once, every mistake told at once."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from shared.settings import CommaList, Settings, SettingsError, describe
 
+ROOT = Path(__file__).parents[3]
 BROKER = {"DRAGOMAN_RABBITMQ_URL": "amqp://common/"}
 
 
@@ -129,11 +132,42 @@ def test_names_of_others_are_left_to_them() -> None:
             "DRAGOMAN_ISSUER": "x",
             "DRAGOMAN_PORT": "8080",
             "DRAGOMAN_INBOX_PORT": "8025",
+            "DRAGOMAN_BROKER_MANAGEMENT_URL": "x",
             "DRAGOMAN_TEST_REDIS_URL": "x",
             "PATH": "/bin",
             "OTP_DIGITS": "x",
         }
     )
+
+
+@pytest.mark.parametrize(
+    "url", ["collector:4318", "ftp://x", "http://", "http://user:hunter2@x", "http://x?key=hunter2"]
+)
+def test_a_collector_is_a_plain_url(url: str) -> None:
+    """Neither a word nor a URL with a secret in it is taken, nor is it shown."""
+    (mistake,) = mistakes({**GIVEN, "DRAGOMAN_OTLP_ENDPOINT": url})
+    assert mistake.startswith("DRAGOMAN_OTLP_ENDPOINT: ")
+    assert "hunter2" not in mistake
+
+
+def test_a_collector_needs_what_sends_to_it() -> None:
+    """Where OpenTelemetry is not installed the check of the settings says so, and what to install."""
+    code = "import sys; sys.modules['opentelemetry'] = None\nfrom cli.main import main; main(['password', '--check'])"
+    environ = {
+        "DRAGOMAN_PASSWORD_POSTGRES_URL": "postgres://",
+        "DRAGOMAN_RABBITMQ_URL": "amqp://",
+        "DRAGOMAN_OTLP_ENDPOINT": "http://collector:4318",
+    }
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 2
+    assert outcome.stderr.splitlines() == [
+        "password: 1 mistake(s) in the environment",
+        "DRAGOMAN_OTLP_ENDPOINT: traces need what is not installed here: dragoman[otel]",
+    ]
+    del environ["DRAGOMAN_OTLP_ENDPOINT"]
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, check=True)
 
 
 def test_secrets_are_masked() -> None:

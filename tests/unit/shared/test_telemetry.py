@@ -54,6 +54,18 @@ async def test_a_log_line_is_one_json_object_with_the_request_id(capsys: pytest.
     assert "hunter2" not in str(line)
 
 
+async def test_a_log_line_names_the_trace_that_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """From a trace one finds the lines of its request, and from a line the trace; untraced work has neither."""
+    with production_log():
+        token = context.enter_trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        Telemetry("otp").log.info("traced")
+        context.leave_trace(token)
+        Telemetry("otp").log.info("untraced")
+    traced, untraced = lines(capsys)
+    assert traced["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert "trace_id" not in untraced
+
+
 @pytest.mark.parametrize("odd", ["\ud800", 2**70, {1, 2}], ids=["a lone surrogate", "a large number", "no JSON"])
 async def test_whatever_is_logged_is_a_line(capsys: pytest.CaptureFixture[str], odd: object) -> None:
     """What a client wrote into its path can neither stop a request at its log line nor lose the line."""
@@ -109,9 +121,12 @@ async def test_the_admin_port_tells_life_readiness_and_metrics() -> None:
         there = False
         status, body = await get("/readyz")
         assert status == 503
+        assert 'dragoman_ready{check="postgres"} 0.0' in (await get("/metrics"))[1]
         assert json.loads(body)["checks"] == {"postgres": "the database is read-only", "odd": "ZeroDivisionError"}
         assert (await get("/livez"))[0] == 200
         there = True
+        await get("/readyz")
+        assert 'dragoman_ready{check="postgres"} 1.0' in (await get("/metrics"))[1]
         health.stopping = True
         status, body = await get("/readyz")
         assert (status, json.loads(body)["checks"]["process"]) == (503, "stopping")

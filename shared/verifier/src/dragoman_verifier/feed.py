@@ -22,7 +22,7 @@ SCOPE = "revocations:read"
 _SNAPSHOT_BYTES = 64 << 20
 _SNAPSHOT_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=5)
 _LONGEST_SILENCE = 15.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 _RENEW_BEFORE = 30.0
 
 log = logging.getLogger("dragoman_verifier")
