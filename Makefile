@@ -33,8 +33,9 @@ migrate: bootstrap ## Bring the database up to date
 	@$(ENVIRONMENT) .venv/bin/dragoman migrate
 
 .PHONY: test
+# In the order of the folders, so that the quick unit tests come last and no worker is left alone with a long file.
 test: bootstrap ## Run all tests; it sets up the servers they need
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: bench
 bench: bootstrap ## Measure every operation beside the machine's own floors
@@ -82,6 +83,14 @@ test-faults: bootstrap ## Kill, freeze and cut off everything under load, and pr
 faults-page: bootstrap ## Make docs/faults.md from what `make test-faults` measured last
 	@.venv/bin/python -m tests.faults.report --page > docs/faults.md
 
+.PHONY: verify-deploy
+verify-deploy: bootstrap ## Try image, compose file and chart (5 minutes; takes Docker, or Debian and root)
+	@.venv/bin/python -m deploy.verify
+
+.PHONY: verify-cluster
+verify-cluster: bootstrap ## Try the chart on the cluster that kubectl points at (HELM_ARGS are passed on)
+	@.venv/bin/python -m deploy.verify.cluster
+
 .PHONY: lint
 lint: bootstrap ## Check style, types and who imports whom
 	.venv/bin/ruff check
@@ -98,14 +107,17 @@ format: bootstrap ## Rewrite the code in the project's style
 	.venv/bin/ruff format
 
 .PHONY: docs
-docs: bootstrap ## Make docs/settings.md anew from the code
+docs: bootstrap ## Make docs/settings.md and the chart's README anew from the code
 	@.venv/bin/python -m cli.settings_page > docs/settings.md
+	@.venv/bin/python -m deploy.helm_readme
 
 .PHONY: lock
 lock: bootstrap ## Make the lock files anew from pyproject.toml
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra otel --constraint requirements.lock --output-file requirements-otel.lock
+	$(COMPILE) pyproject.toml --extra otel --group dev --constraint requirements-otel.lock \
+		--output-file requirements-dev.lock
 	$(COMPILE) tests/dialects/clients/node.in --output-file tests/dialects/clients/node.lock
 	$(COMPILE) $(FASTAPI_USERS)/requirements.in --output-file $(FASTAPI_USERS)/requirements.lock
 

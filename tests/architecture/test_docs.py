@@ -8,7 +8,7 @@ import pytest
 from cli.settings_page import page
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
 
 
 def test_the_settings_page_is_the_codes_own() -> None:

@@ -1,0 +1,1 @@
+"""What deploy/compose.yaml needs beside the image: secrets, made when it is started for the first time."""

@@ -1,0 +1,1 @@
+"""What deploys the platform: the chart, and the commands that verify a deployment."""
