@@ -85,7 +85,7 @@ async def test_state_works_once(visitor: Visitor) -> None:
     assert await outcome(visitor.come_back(back)) == "ok"
     assert await outcome(visitor.come_back(back)) == "wrong_password"
     back = await visitor.visit()
-    assert await outcome(visitor.come_back(back, code=SecretStr("not the code"))) == "wrong_password"
+    assert await outcome(visitor.come_back(back, code=SecretStr("a code that was never given"))) == "wrong_password"
     assert await outcome(visitor.come_back(back)) == "wrong_password"
 
 

@@ -252,7 +252,11 @@ class Token:
 
     async def come_back(self, name: str = USERNAME, dialect: Dialect = "directus", **more: Any) -> SignedIn:
         """Sign in by what a provider sent the browser back with."""
-        given = {"state": SecretStr("the state"), "browser": SecretStr("the browser"), "code": SecretStr(name)}
+        given = {
+            "state": SecretStr("a state that was given"),
+            "browser": SecretStr("a secret of this browser"),
+            "code": SecretStr(name),
+        }
         call = SignInWithProvider(dialect=dialect, provider="example", **given | more)
         return await self.neighbours["gateway"].call(call)
 

@@ -40,8 +40,8 @@ async def test_identity_gets_all_of_it(token: Token) -> None:
     assert call == AuthenticateByProvider(
         provider="example",
         dialect="directus",
-        state=SecretStr("the state"),
-        browser=SecretStr("the browser"),
+        state=SecretStr("a state that was given"),
+        browser=SecretStr("a secret of this browser"),
         code=SecretStr(USERNAME),
         **more,
     )

@@ -28,7 +28,7 @@ from tests.integration.token.conftest import (
 
 DAY = 86_400
 SESSIONS = "SELECT count(*) FROM token.sessions"
-NEW = SecretStr("another password")
+NEW = SecretStr("another password of theirs")
 
 
 async def active(token: Token, held: TokenSet) -> bool:
