@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from aio_pika import DeliveryMode, ExchangeType, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import PublishError
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
 
 from shared.bus import groups, topology
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.messages import Call
+from shared.bus.rabbit_channel import CallChannel, words
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -75,7 +78,8 @@ class CallClient:
         self._component = component
         self._group_size = telemetry.group_size
         self._lose = lose
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._channel: CallChannel | None = None
+        self._owners = topology.owners_called_by(component)
         self._pending: dict[str, _Pending] = {}
         self._ids = count()
         self._turns: Turns[str, _Pending] = Turns(self._send_together)
@@ -88,17 +92,16 @@ class CallClient:
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
         """Declare what is needed to call; a component that calls nobody needs nothing."""
-        owners = topology.owners_called_by(self._component)
-        if not owners:
+        if not self._owners:
             return None
         # Confirmed only because aiormq tells of a returned message on a confirmed channel alone.
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        replies = await channel.get_queue(REPLY_TO, ensure=False)
-        await replies.consume(self._on_reply, no_ack=True)
+        calls = await CallChannel.on(channel)
+        await calls.consume(REPLY_TO, self._on_reply, no_ack=True)
         # Declared by the callers too: publishing to an exchange that is not there yet would close the channel.
-        self._exchanges = {
-            owner: await channel.declare_exchange(owner, ExchangeType.TOPIC, durable=True) for owner in owners
-        }
+        for owner in self._owners:
+            await channel.declare_exchange(owner, ExchangeType.TOPIC, durable=True)
+        self._channel = calls
         self._prober = asyncio.create_task(self._probe())
         return channel
 
@@ -106,7 +109,7 @@ class CallClient:
         """Fail every call that waits: on a new connection no answer to it can come."""
         if self._prober is not None:
             self._prober.cancel()
-        self._exchanges = {}
+        self._channel = None
         self._fail_pending(reason)
 
     def _fail_pending(self, reason: str) -> None:
@@ -115,7 +118,7 @@ class CallClient:
 
     async def request(self, kind: type[Call[Any]], frame: RequestFrame) -> ReplyFrame:
         """Send and await; raises `unavailable` or `deadline_exceeded`."""
-        if kind.owner not in self._exchanges:
+        if self._channel is None or kind.owner not in self._owners:
             raise unavailable("not connected to the broker")
         if not self.answering.is_set():
             raise unavailable(_FROZEN)
@@ -153,15 +156,14 @@ class CallClient:
 
     async def _send_alone(self, pending: _Pending) -> None:
         frame = pending.frame
-        message = Message(
-            frame.body,
+        properties = words(
+            "call",
+            pending.id,
+            life_seconds=frame.budget,
             content_type="application/json",
-            type="call",
             app_id=frame.caller,
             correlation_id=pending.id,
             reply_to=REPLY_TO,
-            expiration=frame.budget,
-            delivery_mode=DeliveryMode.NOT_PERSISTENT,
             headers={
                 "request-id": frame.request_id,
                 "budget": frame.budget,
@@ -171,22 +173,18 @@ class CallClient:
             },
         )
         owner = pending.kind.owner
-        if not await self._publish(owner, message, frame.subject, [pending]):
+        if not await self._publish(owner, frame.subject, frame.body, properties, [pending]):
             pending.fail(unavailable(f"nobody serves {owner}"))
 
     async def _send_group(self, owner: str, group: Sequence[_Pending]) -> None:
         key = topology.group_key(owner, self._component)
         for pending in group:
             pending.probe_key = key
-        message = Message(
-            groups.encode_calls([(pending.id, pending.frame) for pending in group]),
-            type="calls",
-            reply_to=REPLY_TO,
-            # The longest: whoever has less time is refused by the service, and has given up by then.
-            expiration=max(pending.frame.budget for pending in group),
-            delivery_mode=DeliveryMode.NOT_PERSISTENT,
-        )
-        if await self._publish(owner, message, key, group):
+        body = groups.encode_calls([(pending.id, pending.frame) for pending in group])
+        # The longest: whoever has less time is refused by the service, and has given up by then.
+        longest = max(pending.frame.budget for pending in group)
+        properties = words("calls", group[0].id, life_seconds=longest, reply_to=REPLY_TO)
+        if await self._publish(owner, key, body, properties, group):
             return
         # Nobody has seen it: all replicas there are may be of a version that takes no groups.
         self._alone_until[owner] = asyncio.get_running_loop().time() + _ALONE_SECONDS
@@ -194,28 +192,36 @@ class CallClient:
             pending.probe_key = topology.probe_key(owner)
             self._spawn(self._send_alone(pending))
 
-    async def _publish(self, owner: str, message: Message, key: str, senders: Sequence[_Pending]) -> bool:
+    async def _publish(
+        self, owner: str, key: str, body: bytes, properties: Basic.Properties, senders: Sequence[_Pending]
+    ) -> bool:
         """Whether there was a queue to put the message in; any other fault fails those whose message it is."""
         try:
-            exchange = self._exchanges[owner]
-            await exchange.publish(message, key, mandatory=True, timeout=_CONFIRM_SECONDS)
+            await self._send(owner, key, body, properties)
         except PublishError:
             return False
-        except (*BROKER_FAULTS, KeyError) as fault:  # no exchange: disconnected meanwhile
+        except BROKER_FAULTS as fault:
             for pending in senders:
                 pending.fail(unavailable(f"{pending.frame.subject} could not be sent: {fault!r}"))
         return True
 
-    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
-        if message.type == "replies":
+    async def _send(self, owner: str, key: str, body: bytes, properties: Basic.Properties) -> None:
+        if self._channel is None:
+            raise ConnectionError("disconnected meanwhile")
+        await self._channel.send_confirmed(owner, key, body, properties, seconds=_CONFIRM_SECONDS)
+
+    async def _on_reply(self, message: DeliveredMessage) -> None:
+        said = message.header.properties
+        if said.message_type == "replies":
             with suppress(ValueError):  # then those who wait learn it from their deadline
                 for call_id, reply in groups.decode_replies(message.body):
                     self._hand_over(call_id, reply)
-        elif message.type == "held":
-            if pending := self._pending.get(message.correlation_id or ""):
+        elif said.message_type == "held":
+            if pending := self._pending.get(said.correlation_id or ""):
                 pending.held = True
         else:
-            self._hand_over(message.correlation_id or "", ReplyFrame(ok=message.type == "reply", body=message.body))
+            ok = said.message_type == "reply"
+            self._hand_over(said.correlation_id or "", ReplyFrame(ok=ok, body=message.body))
 
     def _hand_over(self, call_id: str, reply: ReplyFrame) -> None:
         pending = self._pending.get(call_id)
@@ -237,11 +243,9 @@ class CallClient:
             before = loop.time() - PROBE_SECONDS
             overdue = [p for p in self._pending.values() if p.since < before and not p.held]
             for owner, key in {(pending.kind.owner, pending.probe_key) for pending in overdue}:
-                probe = Message(b"", type="probe", expiration=0)
+                probe = words("probe", f"{next(self._ids):x}", life_seconds=0)
                 try:
-                    await self._confirmed(
-                        self._exchanges[owner].publish(probe, key, mandatory=True, timeout=_CONFIRM_SECONDS)
-                    )
+                    await self._confirmed(self._send(owner, key, b"", probe))
                 except PublishError:
                     for pending in overdue:
                         if pending.probe_key == key:

@@ -73,7 +73,7 @@ class EventSubscriber:
         self._telemetry = telemetry
         self._clock = clock
         self._retry = retry
-        self._intake = Intake()
+        self._intake = Intake[AbstractIncomingMessage]()
         self._channel: AbstractChannel | None = None
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
@@ -121,7 +121,7 @@ class EventSubscriber:
                 topology.events_exchange(event.owner), ExchangeType.TOPIC, durable=True
             )
             await queue.bind(exchange, subject)
-        await self._intake.begin(queue, self._on_message)
+        await self._intake.begin(queue.consume, queue.cancel, self._on_message)
         return channel
 
     async def drain(self) -> None:

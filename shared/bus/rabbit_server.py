@@ -1,23 +1,22 @@
 """Calls over RabbitMQ, the answering half: calls that come alone are answered alone, those of a group in groups."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from aio_pika import DeliveryMode, ExchangeType, Message
-from aio_pika.abc import (
-    AbstractChannel,
-    AbstractConnection,
-    AbstractExchange,
-    AbstractIncomingMessage,
-    HeadersType,
-)
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
 
 from shared.bus import groups, topology
 from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
+from shared.bus.rabbit_channel import CallChannel, words
 from shared.bus.rabbit_intake import Intake
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -64,36 +63,30 @@ class CallServer:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._prefetch = prefetch
-        self._alone, self._grouped = Intake(), Intake()
+        self._alone, self._grouped = Intake[DeliveredMessage](), Intake[DeliveredMessage]()
         self._in_hand: set[_InHand] = set()
         self._replies: Turns[str, _Answered] = Turns(self._send_together)
         self._sending: set[asyncio.Task[None]] = set()
         self._leaving = False
-        self._channel: AbstractChannel | None = None
+        self._channel: CallChannel | None = None
 
     async def open(self, connection: AbstractConnection) -> AbstractChannel | None:
         """Declare the exchange, the queues and their bindings, and begin to answer."""
         if not self._dispatcher.calls:
             return None
-        channel = self._channel = await connection.channel(publisher_confirms=False)
+        channel = await connection.channel(publisher_confirms=False)
+        self._channel = await CallChannel.on(channel)
         await channel.set_qos(prefetch_count=self._prefetch)
         exchange = await channel.declare_exchange(self._component, ExchangeType.TOPIC, durable=True)
         alone = [*self._dispatcher.calls, topology.probe_key(self._component)]
         grouped = [topology.group_key(self._component, "*")]
-        await self._consume(self._alone, exchange, topology.calls_queue(self._component), alone)
-        await self._consume(self._grouped, exchange, topology.groups_queue(self._component), grouped)
+        for intake, name, keys in (
+            (self._alone, topology.calls_queue(self._component), alone),
+            (self._grouped, topology.groups_queue(self._component), grouped),
+        ):
+            await _declare(channel, exchange, name, keys)
+            await intake.begin(partial(self._channel.consume, name), self._channel.cancel, self._on_message)
         return channel
-
-    async def _consume(self, intake: Intake, exchange: AbstractExchange, name: str, keys: Sequence[str]) -> None:
-        # Gone soon after its last consumer, so that a call to a service without replicas comes back; not with it, so
-        # that the calls in hand survive when the only replica loses its connection and comes back.
-        assert self._channel is not None
-        queue = await self._channel.declare_queue(
-            name, durable=False, arguments={"x-expires": round(_QUEUE_OUTLIVES_SECONDS * 1000)}
-        )
-        for key in keys:
-            await queue.bind(exchange, key)
-        await intake.begin(queue, self._on_message)
 
     async def drain(self) -> None:
         """Take no more requests and finish those begun; the caller sets the deadline.
@@ -110,57 +103,62 @@ class CallServer:
         self._alone.abandon()
         self._grouped.abandon()
 
-    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+    async def _on_message(self, message: DeliveredMessage) -> None:
+        channel = self._channel
+        assert channel is not None
+        kind = message.header.properties.message_type
         with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection, once for all
-            if message.type == "probe":
-                await message.ack()
+            if kind == "probe":
+                await channel.acknowledge(message)
             elif message.exchange != self._component:
                 # Who may write to the default exchange (to reply) could reach any queue by its name, past the
                 # permissions of the service's exchange.
                 self._telemetry.log.warning("call past the exchange refused", exchange=message.exchange)
-                await message.reject(requeue=False)
-            elif message.type == "calls":
-                await self._answer_group(message)
+                await channel.refuse(message)
+            elif kind == "calls":
+                await self._answer_group(channel, message)
             else:
-                await self._answer_alone(message)
+                await self._answer_alone(channel, message)
 
-    async def _answer_alone(self, message: AbstractIncomingMessage) -> None:
+    async def _answer_alone(self, channel: CallChannel, message: DeliveredMessage) -> None:
+        said = message.header.properties
+        headers = said.headers or {}
         frame = RequestFrame(
             subject=message.routing_key or "",
             body=message.body,
-            caller=message.app_id or "",
-            request_id=_text(message.headers, "request-id"),
-            budget=_number(message.headers, "budget"),
-            sent_at=_number(message.headers, "sent-at-ms") / 1000,
+            caller=said.app_id or "",
+            request_id=_text(headers, "request-id"),
+            budget=_number(headers, "budget"),
+            sent_at=_number(headers, "sent-at-ms") / 1000,
             redelivered=bool(message.redelivered),
-            traceparent=_text(message.headers, "traceparent"),
+            traceparent=_text(headers, "traceparent"),
         )
-        call = _InHand(message.reply_to or "", message.correlation_id or "")
+        call = _InHand(said.reply_to or "", said.correlation_id or "")
         reply = await self._answer(call, frame)
         await self._reply(call, "reply" if reply.ok else "error", reply.body)
         # Acknowledged last: should this replica die now, another one answers again or says that it won't.
-        await message.ack()
+        await channel.acknowledge(message)
 
-    async def _answer_group(self, message: AbstractIncomingMessage) -> None:
+    async def _answer_group(self, channel: CallChannel, message: DeliveredMessage) -> None:
         # The caller is in the routing key, where the broker has checked it, and with it what may be asked.
         caller = (message.routing_key or "").rpartition(".")[2]
         try:
             calls = groups.decode_calls(message.body, caller, redelivered=bool(message.redelivered))
         except ValueError as error:
             self._telemetry.log.warning("malformed group refused", caller=caller, reason=str(error))
-            await message.reject(requeue=False)
+            await channel.refuse(message)
             return
         group = _Group(len(calls), asyncio.get_running_loop().create_future())
+        reply_to = message.header.properties.reply_to or ""
 
         async def answer(call_id: str, frame: RequestFrame) -> None:
-            reply_to = message.reply_to or ""
             reply = await self._answer(_InHand(reply_to, call_id), frame)
             self._replies.add(reply_to, _Answered(group, call_id, reply))
 
         # Each in a task of its own, so that none waits for another.
         await asyncio.gather(*(answer(call_id, frame) for call_id, frame in calls))
         await group.done
-        await message.ack()
+        await channel.acknowledge(message)
 
     async def _answer(self, call: _InHand, frame: RequestFrame) -> ReplyFrame:
         self._in_hand.add(call)
@@ -180,30 +178,33 @@ class CallServer:
     async def _send_replies(self, reply_to: str, replies: list[_Answered]) -> None:
         body = groups.encode_replies([(answered.call_id, answered.reply) for answered in replies])
         with suppress(*BROKER_FAULTS):  # then the calls are abandoned, and not acknowledged
-            await self._publish(Message(body, type="replies", delivery_mode=DeliveryMode.NOT_PERSISTENT), reply_to)
+            await self._send(reply_to, body, words("replies", replies[0].call_id))
             for answered in replies:
                 answered.group.count_sent()
 
     async def _reply(self, call: _InHand, kind: str, body: bytes) -> None:
-        message = Message(
-            body,
-            content_type="application/json",
-            type=kind,
-            correlation_id=call.call_id,
-            delivery_mode=DeliveryMode.NOT_PERSISTENT,
-        )
-        await self._publish(message, call.reply_to)
+        properties = words(kind, call.call_id, content_type="application/json", correlation_id=call.call_id)
+        await self._send(call.reply_to, body, properties)
 
-    async def _publish(self, message: Message, reply_to: str) -> None:
+    async def _send(self, reply_to: str, body: bytes, properties: Basic.Properties) -> None:
         if reply_to and self._channel is not None:
-            await self._channel.default_exchange.publish(message, reply_to, mandatory=False)
+            await self._channel.send("", reply_to, body, properties)
 
 
-def _text(headers: HeadersType, name: str) -> str:
+async def _declare(channel: AbstractChannel, exchange: AbstractExchange, name: str, keys: Sequence[str]) -> None:
+    # Gone soon after its last consumer, so that a call to a service without replicas comes back; not with it, so
+    # that the calls in hand survive when the only replica loses its connection and comes back.
+    arguments: dict[str, Any] = {"x-expires": round(_QUEUE_OUTLIVES_SECONDS * 1000)}
+    queue = await channel.declare_queue(name, durable=False, arguments=arguments)
+    for key in keys:
+        await queue.bind(exchange, key)
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
     value = headers.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _number(headers: HeadersType, name: str) -> float:
+def _number(headers: Mapping[str, Any], name: str) -> float:
     value = headers.get(name)
     return float(value) if isinstance(value, (int, float)) else 0.0
