@@ -13,6 +13,7 @@ from shared import context
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame, seconds_left
 from shared.bus.messages import Call, Event, Reply
 from shared.clock import Clock
+from shared.deadlines import Deadlines
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self._component = component
         self._telemetry = telemetry
         self._clock = clock
+        self._deadlines = Deadlines()
 
     async def answer(self, frame: RequestFrame) -> ReplyFrame:
         """Answer a call; whatever goes wrong becomes an error reply, never an exception."""
@@ -89,10 +91,10 @@ class Dispatcher:
             fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
             raise Error(ErrorCode.INVALID_REQUEST, f"{frame.subject} is malformed", detail={"fields": fields}) from None
         try:
-            async with asyncio.timeout(left) as limit:
+            with self._deadlines.limit(left) as limit:
                 return await handler(call)
         except TimeoutError:
-            if limit.expired():
+            if limit.expired:
                 message = f"{self._component} ran out of time in {frame.subject}"
                 raise Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0) from None
             raise

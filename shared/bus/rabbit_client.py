@@ -26,6 +26,7 @@ from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.messages import Call
 from shared.bus.rabbit_channel import CallChannel, words
+from shared.deadlines import Deadlines
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -81,6 +82,7 @@ class CallClient:
         self._channel: CallChannel | None = None
         self._owners = topology.owners_called_by(component)
         self._pending: dict[str, _Pending] = {}
+        self._deadlines = Deadlines()
         self._ids = count()
         self._turns: Turns[str, _Pending] = Turns(self._send_together)
         self._alone_until: dict[str, float] = {}
@@ -126,8 +128,7 @@ class CallClient:
         probe_key = topology.probe_key(kind.owner)
         pending = _Pending(f"{next(self._ids):x}", kind, frame, loop.create_future(), loop.time(), probe_key)
         self._pending[pending.id] = pending
-        # Cheaper than `asyncio.timeout`, which would cancel and catch.
-        expiry = loop.call_later(frame.budget, pending.expire)
+        self._deadlines.watch(pending.id, frame.budget, pending.expire)
         try:
             if kind.cpu_heavy:
                 self._spawn(self._send_alone(pending))
@@ -135,7 +136,7 @@ class CallClient:
                 self._turns.add(kind.owner, pending)
             return await pending.future
         finally:
-            expiry.cancel()
+            self._deadlines.forget(pending.id)
             del self._pending[pending.id]
 
     def _send_together(self, owner: str, waiting: list[_Pending]) -> None:
