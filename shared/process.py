@@ -125,6 +125,7 @@ async def _serve(components: list[tuple[Component, Settings]]) -> None:
 
 def _telemetry(settings: Settings) -> Telemetry:
     telemetry = Telemetry(settings.component)
+    telemetry.log = telemetry.log.bind()  # now that it is configured; as it comes it looks that up at each line
     if settings.otlp_endpoint:
         # Only now: who collects no traces neither waits for OpenTelemetry nor needs to have it.
         otlp = import_module("shared.telemetry.otlp")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from shared import context
 from shared.bus.dispatch import CallHandler, Dispatcher, EventHandler
@@ -76,7 +77,7 @@ class Bus(ABC):
                     raise Error(ErrorCode.OVERLOADED, f"too many calls wait for {kind.owner}", retry_after=1.0)
                 frame = RequestFrame(
                     subject=kind.subject,
-                    body=call.model_dump_json().encode(),
+                    body=to_json(call),
                     caller=self.component,
                     request_id=context.request_id(),
                     budget=budget,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from shared import context
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame, seconds_left
@@ -56,7 +57,7 @@ class Dispatcher:
             code: str = "ok"
             fault: dict[str, Any] = {}
             try:
-                reply = ReplyFrame(ok=True, body=(await self._handle(frame, left)).model_dump_json().encode())
+                reply = ReplyFrame(ok=True, body=to_json(await self._handle(frame, left)))
             except Error as error:
                 code = error.code
                 fault = {"reason": error.message}

@@ -38,7 +38,7 @@ class _Group:
             self.done.set_result(None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Answered:
     """A call of a group whose reply is ready to be sent."""
 
@@ -47,7 +47,7 @@ class _Answered:
     reply: ReplyFrame
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _InHand:
     """A call that is worked on, and where its answer goes."""
 

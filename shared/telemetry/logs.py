@@ -8,6 +8,7 @@ Secrets never reach here: contracts and settings mask theirs, and nobody logs a 
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -18,15 +19,10 @@ from shared.json_bytes import json_bytes
 
 def configure_logging(level: str = "info") -> None:
     """Send the log of this process, libraries' too, to standard output from `level` upwards."""
-    shared_steps: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        _add_request,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info,
-    ]
     structlog.configure(
-        # Bytes and orjson: a line costs 10 µs rather than 19, and each request writes one in every component it passes.
-        processors=[*shared_steps, structlog.processors.JSONRenderer(serializer=json_bytes)],
+        # One step for all fields, and bytes by orjson: each request writes a line in every component that it passes,
+        # which costs 4 µs this way, 5 with a step for each field, and 14 with the standard library's JSON too.
+        processors=[_complete, structlog.processors.JSONRenderer(serializer=json_bytes)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(),
         cache_logger_on_first_use=True,
@@ -34,7 +30,7 @@ def configure_logging(level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared_steps, processor=structlog.processors.JSONRenderer()
+            foreign_pre_chain=[_complete], processor=structlog.processors.JSONRenderer()
         )
     )
     root = logging.getLogger()
@@ -46,9 +42,12 @@ def configure_logging(level: str = "info") -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
-def _add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _complete(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whatever every line has."""
+    structlog.stdlib.add_log_level(logger, method, event)
     if request_id := context.request_id():
         event.setdefault("request_id", request_id)
     if trace_id := context.trace_id():
         event.setdefault("trace_id", trace_id)
-    return event
+    event["time"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251 - when it was written, also in tests
+    return structlog.processors.format_exc_info(logger, method, event) if "exc_info" in event else event
