@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from shared.bus.bus import Bus
-from shared.bus.rabbit import RabbitBus
+from shared.bus.rabbit import EVENT_PREFETCH, RabbitBus
 from shared.clock import Clock, SystemClock
 from shared.entropy import Entropy, SystemEntropy
 from shared.errors import unavailable
@@ -40,7 +40,7 @@ class Kit:
     clock: Clock = field(default_factory=SystemClock)
     entropy: Entropy = field(default_factory=SystemEntropy)
 
-    def bus(self, settings: Settings, *, prefetch: int = 64) -> Bus:
+    def bus(self, settings: Settings, *, prefetch: int = 64, event_prefetch: int = EVENT_PREFETCH) -> Bus:
         """The component's place on the bus, part of its readiness."""
         bus = RabbitBus(
             settings.rabbitmq_url.get_secret_value(),
@@ -48,6 +48,7 @@ class Kit:
             self.telemetry,
             self.clock,
             prefetch=prefetch,
+            event_prefetch=event_prefetch,
             drain_seconds=settings.drain_seconds,
         )
         self.health.add("rabbitmq", lambda: _connected(bus))

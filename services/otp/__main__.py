@@ -46,7 +46,7 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
         budget = SmsBudget(settings, counts, metrics, kit.clock, kit.telemetry.log)
         service = OtpService(settings, codes, records, deliveries, senders, budget, metrics, kit.clock, kit.entropy)
         deliverer = Deliverer(codes, deliveries, senders, metrics, kit.clock, kit.telemetry)
-        bus = kit.bus(settings, prefetch=settings.prefetch)
+        bus = kit.bus(settings, prefetch=settings.prefetch, event_prefetch=settings.prefetch)
         bus.serve({IssueCode: service.issue_code, CheckCode: service.check_code})
         bus.subscribe({DeliveryRequested: deliverer.deliver})
         relay = OutboxRelay("otp", database, bus, outbox, kit.clock, kit.telemetry)

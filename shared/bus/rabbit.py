@@ -22,6 +22,7 @@ from shared.telemetry import Telemetry
 
 _CONNECT_SECONDS = 5.0
 _SETUP_SECONDS = 15.0
+EVENT_PREFETCH = 16
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5)
 
 
@@ -42,12 +43,16 @@ class RabbitBus(Bus):
         clock: Clock,
         *,
         prefetch: int = 64,
+        event_prefetch: int = EVENT_PREFETCH,
         drain_seconds: float = 10.0,
         heartbeat_seconds: int = 10,
         retry: RetryPolicy | None = None,
         max_pending: int = MAX_PENDING,
     ) -> None:
-        """`prefetch` messages are worked on at once, each a call or a group; leaving waits `drain_seconds` at most."""
+        """`prefetch` messages are worked on at once, each a call or a group, and `event_prefetch` events.
+
+        Leaving waits `drain_seconds` at most.
+        """
         super().__init__(component, telemetry, clock, max_pending=max_pending)
         read_leniently()
         self._url = url
@@ -57,7 +62,7 @@ class RabbitBus(Bus):
         self._server = CallServer(component, self._dispatcher, telemetry, prefetch)
         self._publisher = EventPublisher(component, telemetry)
         self._subscriber = EventSubscriber(
-            component, self._dispatcher, telemetry, clock, retry or RetryPolicy(), self._lose
+            component, self._dispatcher, telemetry, clock, retry or RetryPolicy(), event_prefetch, self._lose
         )
         self._up = asyncio.Event()
         self._lost = asyncio.Event()

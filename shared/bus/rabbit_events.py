@@ -20,7 +20,6 @@ from shared.errors import unavailable
 from shared.telemetry import Telemetry
 
 _CONFIRM_SECONDS = 5.0
-_PREFETCH = 16
 _DELIVERY_LIMIT = 50
 """Deliveries of one message that may die with their process before the broker itself parks the message."""
 
@@ -65,14 +64,17 @@ class EventSubscriber:
         telemetry: Telemetry,
         clock: Clock,
         retry: RetryPolicy,
+        prefetch: int,
         lose: Callable[[], None],
     ) -> None:
+        """`prefetch` events are worked on at once."""
         self._component = component
         self._lose = lose
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._clock = clock
         self._retry = retry
+        self._prefetch = prefetch
         self._intake = Intake[AbstractIncomingMessage]()
         self._channel: AbstractChannel | None = None
 
@@ -85,7 +87,7 @@ class EventSubscriber:
         if not self._dispatcher.events:
             return None
         channel = self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await channel.set_qos(prefetch_count=_PREFETCH)
+        await channel.set_qos(prefetch_count=self._prefetch)
         main, dead = topology.events_queue(self._component), topology.dead_queue(self._component)
         parked = await channel.declare_queue(dead, durable=True, arguments={"x-queue-type": "quorum"})
         for delay in self._retry.delays:

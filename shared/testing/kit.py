@@ -14,6 +14,6 @@ class MemoryKit(Kit):
 
     broker: MemoryBroker = field(default_factory=MemoryBroker)
 
-    def bus(self, settings: Settings, *, prefetch: int = 64) -> Bus:  # noqa: ARG002 - the twin needs no limit
-        """The component's place on the broker in memory."""
+    def bus(self, settings: Settings, **_limits: int) -> Bus:
+        """The component's place on the broker in memory, which needs no limits."""
         return MemoryBus(self.broker, settings.component, self.telemetry, self.clock)

@@ -30,7 +30,7 @@ class OutboxKit(MemoryKit):
 
     made: list[UnpublishingBus] = field(default_factory=list)
 
-    def bus(self, settings: Settings, *, prefetch: int = 64) -> Bus:
+    def bus(self, settings: Settings, **_limits: int) -> Bus:
         """The component's place on the broker in memory."""
         self.made.append(UnpublishingBus(self.broker, settings.component, self.telemetry, self.clock))
         return self.made[-1]
