@@ -17,8 +17,8 @@ from shared.bus.frames import ReplyFrame, RequestFrame
 
 T = TypeVar("T")
 
-MAX_ITEMS = 32
-"""More hardly saves anything (reference: 8 in a message take 130 µs each, 32 take 38), and waits for each other."""
+MAX_ITEMS = 64
+"""Of 128 calls at once each takes 51 µs of Python in groups of so many, and 61 in groups of 32."""
 
 MAX_BYTES = 128 * 1024
 """A group that is larger with its next item goes without it."""

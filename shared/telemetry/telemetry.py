@@ -81,7 +81,7 @@ class Telemetry:
                 "dragoman_bus_group_size",
                 "Calls that travelled in one message.",
                 ["owner"],
-                buckets=(1, 2, 4, 8, 16, 32),
+                buckets=(1, 2, 4, 8, 16, 32, 64),
                 registry=registry,
             )
         )

@@ -75,9 +75,9 @@ def test_what_is_no_group_of_replies_is_a_value_error(group: bytes) -> None:
 
 def test_a_group_is_neither_too_many_nor_too_large() -> None:
     """The order stays, and what is too large for company goes by itself."""
-    sizes = [1] * 33 + [groups.MAX_BYTES * 2, 1, groups.MAX_BYTES - 1, 1]
+    sizes = [1] * 65 + [groups.MAX_BYTES * 2, 1, groups.MAX_BYTES - 1, 1]
     portions = list(groups.portions(enumerate(sizes), lambda item: item[1]))
-    assert [len(portion) for portion in portions] == [32, 1, 1, 2, 1]
+    assert [len(portion) for portion in portions] == [64, 1, 1, 2, 1]
     assert [number for portion in portions for number, _ in portion] == list(range(len(sizes)))
     assert list(groups.portions([], len)) == []
 
