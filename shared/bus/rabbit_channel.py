@@ -74,13 +74,18 @@ class CallChannel:
         """Take in no more."""
         await self._underlay.basic_cancel(tag)
 
-    async def acknowledge(self, message: DeliveredMessage) -> None:
-        """Have the broker forget a message; returns when that is written, with all that was sent before."""
-        await self._underlay.basic_ack(_tag(message))
 
-    async def refuse(self, message: DeliveredMessage) -> None:
-        """Have the broker drop a message."""
-        await self._underlay.basic_reject(_tag(message), requeue=False)
+async def acknowledge(message: DeliveredMessage) -> None:
+    """Have the broker forget a message, on the channel that it came by.
+
+    Returns when that is written, with all that was sent on this connection before.
+    """
+    await message.channel.basic_ack(_tag(message))
+
+
+async def refuse(message: DeliveredMessage) -> None:
+    """Have the broker drop a message."""
+    await message.channel.basic_reject(_tag(message), requeue=False)
 
 
 def _tag(message: DeliveredMessage) -> int:

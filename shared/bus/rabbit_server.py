@@ -16,7 +16,7 @@ from shared.bus import groups, topology
 from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
-from shared.bus.rabbit_channel import CallChannel, words
+from shared.bus.rabbit_channel import CallChannel, acknowledge, refuse, words
 from shared.bus.rabbit_intake import Intake
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -104,23 +104,21 @@ class CallServer:
         self._grouped.abandon()
 
     async def _on_message(self, message: DeliveredMessage) -> None:
-        channel = self._channel
-        assert channel is not None
         kind = message.header.properties.message_type
         with suppress(*BROKER_FAULTS):  # the supervisor reports a lost connection, once for all
             if kind == "probe":
-                await channel.acknowledge(message)
+                await acknowledge(message)
             elif message.exchange != self._component:
                 # Who may write to the default exchange (to reply) could reach any queue by its name, past the
                 # permissions of the service's exchange.
                 self._telemetry.log.warning("call past the exchange refused", exchange=message.exchange)
-                await channel.refuse(message)
+                await refuse(message)
             elif kind == "calls":
-                await self._answer_group(channel, message)
+                await self._answer_group(message)
             else:
-                await self._answer_alone(channel, message)
+                await self._answer_alone(message)
 
-    async def _answer_alone(self, channel: CallChannel, message: DeliveredMessage) -> None:
+    async def _answer_alone(self, message: DeliveredMessage) -> None:
         said = message.header.properties
         headers = said.headers or {}
         frame = RequestFrame(
@@ -137,16 +135,16 @@ class CallServer:
         reply = await self._answer(call, frame)
         await self._reply(call, "reply" if reply.ok else "error", reply.body)
         # Acknowledged last: should this replica die now, another one answers again or says that it won't.
-        await channel.acknowledge(message)
+        await acknowledge(message)
 
-    async def _answer_group(self, channel: CallChannel, message: DeliveredMessage) -> None:
+    async def _answer_group(self, message: DeliveredMessage) -> None:
         # The caller is in the routing key, where the broker has checked it, and with it what may be asked.
         caller = (message.routing_key or "").rpartition(".")[2]
         try:
             calls = groups.decode_calls(message.body, caller, redelivered=bool(message.redelivered))
         except ValueError as error:
             self._telemetry.log.warning("malformed group refused", caller=caller, reason=str(error))
-            await channel.refuse(message)
+            await refuse(message)
             return
         group = _Group(len(calls), asyncio.get_running_loop().create_future())
         reply_to = message.header.properties.reply_to or ""
@@ -158,7 +156,7 @@ class CallServer:
         # Each in a task of its own, so that none waits for another.
         await asyncio.gather(*(answer(call_id, frame) for call_id, frame in calls))
         await group.done
-        await channel.acknowledge(message)
+        await acknowledge(message)
 
     async def _answer(self, call: _InHand, frame: RequestFrame) -> ReplyFrame:
         self._in_hand.add(call)
