@@ -15,7 +15,9 @@ from pamqp.commands import Basic
 _TRANSIENT = 1
 
 
-def words(kind: str, message_id: str, *, life_seconds: float | None = None, **more: Any) -> Basic.Properties:
+def message_properties(
+    kind: str, message_id: str, *, life_seconds: float | None = None, **more: Any
+) -> Basic.Properties:
     """What is said around a message: its kind, and an id that no other message on its way has on this channel.
 
     After `life_seconds` in a queue it is dropped; `more` are further properties by AMQP's names for them.

@@ -25,7 +25,7 @@ from shared.bus import groups, topology
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
 from shared.bus.messages import Call
-from shared.bus.rabbit_channel import CallChannel, words
+from shared.bus.rabbit_channel import CallChannel, message_properties
 from shared.deadlines import Deadlines
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
@@ -157,7 +157,7 @@ class CallClient:
 
     async def _send_alone(self, pending: _Pending) -> None:
         frame = pending.frame
-        properties = words(
+        properties = message_properties(
             "call",
             pending.id,
             life_seconds=frame.budget,
@@ -184,7 +184,7 @@ class CallClient:
         body = groups.encode_calls([(pending.id, pending.frame) for pending in group])
         # The longest: whoever has less time is refused by the service, and has given up by then.
         longest = max(pending.frame.budget for pending in group)
-        properties = words("calls", group[0].id, life_seconds=longest, reply_to=REPLY_TO)
+        properties = message_properties("calls", group[0].id, life_seconds=longest, reply_to=REPLY_TO)
         if await self._publish(owner, key, body, properties, group):
             return
         # Nobody has seen it: all replicas there are may be of a version that takes no groups.
@@ -244,7 +244,7 @@ class CallClient:
             before = loop.time() - PROBE_SECONDS
             overdue = [p for p in self._pending.values() if p.since < before and not p.held]
             for owner, key in {(pending.kind.owner, pending.probe_key) for pending in overdue}:
-                probe = words("probe", f"{next(self._ids):x}", life_seconds=0)
+                probe = message_properties("probe", f"{next(self._ids):x}", life_seconds=0)
                 try:
                     await self._confirmed(self._send(owner, key, b"", probe))
                 except PublishError:

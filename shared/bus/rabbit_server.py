@@ -16,7 +16,7 @@ from shared.bus import groups, topology
 from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
-from shared.bus.rabbit_channel import CallChannel, acknowledge, refuse, words
+from shared.bus.rabbit_channel import CallChannel, acknowledge, message_properties, refuse
 from shared.bus.rabbit_intake import Intake
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -176,12 +176,14 @@ class CallServer:
     async def _send_replies(self, reply_to: str, replies: list[_Answered]) -> None:
         body = groups.encode_replies([(answered.call_id, answered.reply) for answered in replies])
         with suppress(*BROKER_FAULTS):  # then the calls are abandoned, and not acknowledged
-            await self._send(reply_to, body, words("replies", replies[0].call_id))
+            await self._send(reply_to, body, message_properties("replies", replies[0].call_id))
             for answered in replies:
                 answered.group.count_sent()
 
     async def _reply(self, call: _InHand, kind: str, body: bytes) -> None:
-        properties = words(kind, call.call_id, content_type="application/json", correlation_id=call.call_id)
+        properties = message_properties(
+            kind, call.call_id, content_type="application/json", correlation_id=call.call_id
+        )
         await self._send(call.reply_to, body, properties)
 
     async def _send(self, reply_to: str, body: bytes, properties: Basic.Properties) -> None:
