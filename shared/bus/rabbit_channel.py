@@ -9,8 +9,11 @@ from typing import Any, Self
 
 from aio_pika.abc import AbstractChannel
 from aiormq import Channel
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import ChannelFrame, DeliveredMessage, FrameType
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 _TRANSIENT = 1
 
@@ -75,6 +78,29 @@ class CallChannel:
     async def cancel(self, tag: str) -> None:
         """Take in no more."""
         await self._underlay.basic_cancel(tag)
+
+
+async def reply_and_acknowledge(message: DeliveredMessage, key: str, body: bytes, properties: Basic.Properties) -> None:
+    """Publish a reply through the default exchange, and have the broker forget the message that it answers.
+
+    On the channel that the message came by. Raises `ChannelInvalidStateError` when that is closed.
+    """
+    channel = message.channel
+    assert isinstance(channel, Channel)
+    if channel.is_closed:
+        raise ChannelInvalidStateError("the channel that the message came by is closed")
+    if len(body) >= channel.max_content_size:
+        await channel.basic_publish(body, routing_key=key, properties=properties, wait=False)
+        await acknowledge(message)
+        return
+    # In one write, for which the library has no method: a broker that is woken once, and one frame less to wait for.
+    frames: list[FrameType] = [
+        Basic.Publish(routing_key=key),
+        ContentHeader(properties=properties, body_size=len(body)),
+        ContentBody(body),
+        Basic.Ack(_tag(message)),
+    ]
+    await channel.write_queue.put(ChannelFrame.marshall(channel_number=channel.number, frames=frames))
 
 
 async def acknowledge(message: DeliveredMessage) -> None:

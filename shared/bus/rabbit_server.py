@@ -16,7 +16,7 @@ from shared.bus import groups, topology
 from shared.bus.dispatch import Dispatcher
 from shared.bus.faults import BROKER_FAULTS
 from shared.bus.frames import ReplyFrame, RequestFrame
-from shared.bus.rabbit_channel import CallChannel, acknowledge, message_properties, refuse
+from shared.bus.rabbit_channel import CallChannel, acknowledge, message_properties, refuse, reply_and_acknowledge
 from shared.bus.rabbit_intake import Intake
 from shared.telemetry import Telemetry
 from shared.turns import Turns
@@ -95,7 +95,7 @@ class CallServer:
         """
         self._leaving = True
         for call in list(self._in_hand):
-            await self._reply(call, "held", b"")
+            await self._tell_held(call)
         await asyncio.gather(self._alone.drain(), self._grouped.drain())
 
     def abandon(self) -> None:
@@ -133,9 +133,13 @@ class CallServer:
         )
         call = _InHand(said.reply_to or "", said.correlation_id or "")
         reply = await self._answer(call, frame)
-        await self._reply(call, "reply" if reply.ok else "error", reply.body)
-        # Acknowledged last: should this replica die now, another one answers again or says that it won't.
-        await acknowledge(message)
+        # Acknowledged with the reply, not before: should this replica die now, another one answers again, or says that
+        # it won't.
+        if call.reply_to:
+            properties = _properties(call, "reply" if reply.ok else "error")
+            await reply_and_acknowledge(message, call.reply_to, reply.body, properties)
+        else:
+            await acknowledge(message)
 
     async def _answer_group(self, message: DeliveredMessage) -> None:
         # The caller is in the routing key, where the broker has checked it, and with it what may be asked.
@@ -162,7 +166,7 @@ class CallServer:
         self._in_hand.add(call)
         try:
             if self._leaving:  # it was on its way when the consumer was cancelled
-                await self._reply(call, "held", b"")
+                await self._tell_held(call)
             return await self._dispatcher.answer(frame)
         finally:
             self._in_hand.discard(call)
@@ -180,15 +184,16 @@ class CallServer:
             for answered in replies:
                 answered.group.count_sent()
 
-    async def _reply(self, call: _InHand, kind: str, body: bytes) -> None:
-        properties = message_properties(
-            kind, call.call_id, content_type="application/json", correlation_id=call.call_id
-        )
-        await self._send(call.reply_to, body, properties)
+    async def _tell_held(self, call: _InHand) -> None:
+        await self._send(call.reply_to, b"", _properties(call, "held"))
 
     async def _send(self, reply_to: str, body: bytes, properties: Basic.Properties) -> None:
         if reply_to and self._channel is not None:
             await self._channel.send("", reply_to, body, properties)
+
+
+def _properties(call: _InHand, kind: str) -> Basic.Properties:
+    return message_properties(kind, call.call_id, content_type="application/json", correlation_id=call.call_id)
 
 
 async def _declare(channel: AbstractChannel, exchange: AbstractExchange, name: str, keys: Sequence[str]) -> None:

@@ -65,6 +65,19 @@ async def test_an_unknown_exception_becomes_internal_and_its_text_stays_at_home(
     assert "hunter2" not in raised.value.to_json().decode()
 
 
+async def test_replies_of_any_size(transport: Transport) -> None:
+    """A reply arrives whole, also one that is as long as a frame of the broker's protocol, a little more, or a lot."""
+    frame, around = 131_072, len(KeySet(keys=[{"x": ""}]).model_dump_json())
+    sizes = iter(wanted := [around, *range(frame - 12, frame + 4), 10 * frame])
+
+    async def answer(_call: GetKeys) -> KeySet:
+        return KeySet(keys=[{"x": "a" * (next(sizes) - around)}])
+
+    await transport.start("token", {GetKeys: answer})
+    gateway = await transport.start("gateway")
+    assert [len((await gateway.call(GetKeys())).model_dump_json()) for _ in wanted] == wanted
+
+
 async def test_the_request_id_crosses(transport: Transport) -> None:
     """The owner works under the id of the request at whose edge the call began."""
     seen: list[str] = []
