@@ -6,6 +6,7 @@ And its counterpart, the inbox, by which a subscriber recognises a repeat.
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from math import inf
 from uuid import UUID
 
 from shared import context
@@ -94,6 +95,7 @@ class OutboxRelay:
     async def run(self) -> None:
         """Publish until cancelled; what fails stays and is tried again with growing pauses."""
         pause = _POLL_SECONDS
+        measured, loop = -inf, asyncio.get_running_loop()
         while True:
             pause = _QUICK_SECONDS if self._outbox.added.is_set() else min(2 * pause, _POLL_SECONDS)
             self._outbox.added.clear()
@@ -101,7 +103,9 @@ class OutboxRelay:
             try:
                 if self._bus.connected:
                     published = await self.publish_batch()
-                await self._measure()
+                if loop.time() >= measured + _POLL_SECONDS:  # counting a backlog takes as long as publishing a batch
+                    measured = loop.time()
+                    await self._measure()
             except Error as error:
                 self._telemetry.log.warning("outbox waits", reason=error.message)
             except Exception:
