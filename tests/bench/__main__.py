@@ -25,17 +25,19 @@ from shared.telemetry import configure_logging
 from tests.bench.accounting import Accounting, Elsewhere, difference
 from tests.bench.bus_calls import bus_calls
 from tests.bench.facts import facts, keep
-from tests.bench.floors import all_floors, argon2id
-from tests.bench.load import Load, provide_wrk
-from tests.bench.measuring import Figure, measure, settle
+from tests.bench.floors import all_floors
+from tests.bench.load import provide_wrk
+from tests.bench.measuring import measure, settle
 from tests.bench.operations import OPERATIONS, SIGN_INS, Operation, Stage
 from tests.bench.report import text
-from tests.bench.results import Memory, Results, SignIns
-from tests.bench.running import LIMITS, running_platform
+from tests.bench.results import Memory, Results
+from tests.bench.running import LIMITS, BenchPlatform, running_platform
 from tests.bench.saturated import Lags, saturated
+from tests.bench.sign_ins import on_all_cores, on_half_of_the_cores
 from tests.support.platform import ROOT, Platform
 
-PARTS = ("floors", *(one.name for one in OPERATIONS), "bus", "saturated")
+SIGN_INS_ON_HALF = "sign-in-on-half-of-the-cores"
+PARTS = ("floors", *(one.name for one in OPERATIONS), "bus", "saturated", SIGN_INS_ON_HALF)
 
 _IDLE_SECONDS = 3.0
 _BUS_AT_ONCE = (1, 64)
@@ -59,11 +61,14 @@ class Bench:
     async def operation(self, operation: Operation, connections: int) -> None:
         """One operation at one number of connections."""
         say(f"{operation.name}, connections: {connections}")
-        load = await operation.load(self._stage, connections)
         if operation.name in SIGN_INS:
-            await self._sign_in(load, connections)
+            found = await on_all_cores(self._stage, operation, connections, self._seconds, self._accounting)
+            self._results.sign_ins.append(found)
+            self._results.operations.append(found.figure)
         else:
-            await self._measured(load, connections)
+            load = await operation.load(self._stage, connections)
+            figure = await measure(self._stage.url, load, connections, self._seconds, self._accounting)
+            self._results.operations.append(figure)
 
     async def bus(self, platform: Platform) -> None:
         """Calls without HTTP."""
@@ -76,17 +81,11 @@ class Bench:
         say("others beside sign-ins")
         self._results.saturated = await saturated(self._stage, self._accounting, lags, self._seconds)
 
-    async def _measured(self, load: Load, connections: int) -> Figure:
-        figure = await measure(self._stage.url, load, connections, self._seconds, self._accounting)
-        self._results.operations.append(figure)
-        return figure
-
-    async def _sign_in(self, load: Load, connections: int) -> None:
-        """A sign-in between two measurements of bare argon2id, so that all three meet the same weather."""
-        before = await argon2id(connections)
-        figure = await self._measured(load, connections)
-        after = await argon2id(connections)
-        self._results.sign_ins.append(SignIns(figure, before, after))
+    async def sign_ins_on_half(self, platform: BenchPlatform) -> None:
+        """Sign-ins where the hashes have half of the cores; afterwards `password` is another process."""
+        say("sign-ins on half of the cores")
+        operation = next(one for one in OPERATIONS if one.name == SIGN_INS[0])
+        self._results.sign_ins_on_half += await on_half_of_the_cores(platform, self._stage, operation, self._seconds)
 
 
 def say(what: str) -> None:
@@ -131,6 +130,8 @@ async def main(only: Collection[str], connections: Sequence[int], seconds: int) 
                 await bench.saturated(lags)
             memory.loaded.update(accounting.memory())
             results.elsewhere_cores = elsewhere.cores()
+            if SIGN_INS_ON_HALF in only:
+                await bench.sign_ins_on_half(platform)
     finally:
         remove(home)
     kept = keep("operations", {"machine": machine, "seconds": seconds, **results.document()})
