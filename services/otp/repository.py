@@ -27,9 +27,10 @@ _PURGE_BATCH = 1000
 
 _ISSUE = """
 local now, expires, resend, keep_for = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local id, proof, decoy, most, sms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local id, proof, decoy, most, sms, not_before = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local old = redis.call('HMGET', KEYS[1], 'id', 'made', 'expires', 'attempts', 'decoy')
-if old[1] and now < old[2] + resend and now < tonumber(old[3]) and tonumber(old[4]) < most and old[5] == decoy then
+local lives = old[1] and now < tonumber(old[3]) and tonumber(old[4]) < most and tonumber(old[2]) >= tonumber(not_before)
+if lives and now < old[2] + resend and old[5] == decoy then
     if id ~= '' and sms ~= '' then redis.call('HSET', KEYS[1], 'sms', sms) end
     return {old[1], old[3]}
 end
@@ -42,7 +43,8 @@ return {id, expires}
 
 _CHECK = """
 local now, proof, most, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local code = redis.call('HMGET', KEYS[1], 'expires', 'attempts', 'proof', 'decoy', 'sms')
+local not_before = tonumber(ARGV[5])
+local code = redis.call('HMGET', KEYS[1], 'expires', 'attempts', 'proof', 'decoy', 'sms', 'made')
 if not code[1] then return {'wrong_code', 0} end
 if now >= tonumber(code[1]) then return {'code_expired', 0} end
 if tonumber(code[2]) >= most then return {'too_many_attempts', 0} end
@@ -58,7 +60,7 @@ end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], window)
-if code[4] == '0' and code[3] == proof then
+if code[4] == '0' and code[3] == proof and tonumber(code[6]) >= not_before then
     redis.call('DEL', KEYS[1])
     redis.call('RPOP', KEYS[2])
     return {'accepted', 0, code[5] or ''}
@@ -67,11 +69,11 @@ return {'wrong_code', 0}
 """
 
 _CHECK_UNCOUNTED = """
-local now, proof = tonumber(ARGV[1]), ARGV[2]
-local code = redis.call('HMGET', KEYS[1], 'expires', 'proof', 'decoy')
+local now, proof, not_before = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local code = redis.call('HMGET', KEYS[1], 'expires', 'proof', 'decoy', 'made')
 if not code[1] then return 'wrong_code' end
 if now >= tonumber(code[1]) then return 'code_expired' end
-if code[3] ~= '0' or code[2] ~= proof then return 'wrong_code' end
+if code[3] ~= '0' or code[2] ~= proof or tonumber(code[4]) < not_before then return 'wrong_code' end
 redis.call('DEL', KEYS[1])
 return 'accepted'
 """
@@ -137,12 +139,20 @@ class CodeRecords:
         self._check_uncounted = redis.register_script(_CHECK_UNCOUNTED)
 
     async def issue(
-        self, account: str, purpose: str, new: NewCode, resend: timedelta, sms: SentSms | None = None
+        self,
+        account: str,
+        purpose: str,
+        new: NewCode,
+        resend: timedelta,
+        *,
+        not_before: datetime | None = None,
+        sms: SentSms | None = None,
     ) -> LiveCode:
         """The account's live code when it was made less than `resend` ago and can still be used, else the new one.
 
-        `account` is a blinded name; `sms` is the message that brings the code, if it is one. A real code never takes
-        the place of a decoy by being asked for again, nor the other way round. Raises `unavailable`.
+        `account` is a blinded name; `sms` is the message that brings the code, if it is one. A code made before
+        `not_before` can't be used. A real code never takes the place of a decoy by being asked for again, nor the other
+        way round. Raises `unavailable`.
         """
         expires = _milliseconds(new.made_at + new.ttl)
         async with faults_told():
@@ -158,37 +168,65 @@ class CodeRecords:
                     int(new.decoy),
                     self._max_attempts,
                     f"{sms.prefix} {_milliseconds(sms.at)}" if sms is not None else "",
+                    _milliseconds(not_before),
                 ],
             )
         return LiveCode(UUID(code_id.decode()), datetime.fromtimestamp(int(expires) / 1000, UTC))
 
-    async def resent(self, account: str, purpose: str, now: datetime, resend: timedelta, *, decoy: bool) -> UUID | None:
+    async def resent(
+        self,
+        account: str,
+        purpose: str,
+        now: datetime,
+        resend: timedelta,
+        *,
+        decoy: bool,
+        not_before: datetime | None = None,
+    ) -> UUID | None:
         """The code that `issue` would not make anew; None when it would. Changes nothing. Raises `unavailable`."""
         waiting = resend // timedelta(milliseconds=1)
         async with faults_told():
             code_id, _ = await self._issue(
                 keys=[self._code_key(account, purpose)],
-                args=[_milliseconds(now), "", waiting, "", "", "", int(decoy), self._max_attempts, ""],
+                args=[
+                    *(_milliseconds(now), "", waiting, "", "", "", int(decoy), self._max_attempts, ""),
+                    _milliseconds(not_before),
+                ],
             )
         return UUID(code_id.decode()) if code_id else None
 
-    async def check(self, account: str, purpose: str, proof: str, now: datetime, window: timedelta) -> Checked:
+    async def check(
+        self,
+        account: str,
+        purpose: str,
+        proof: str,
+        now: datetime,
+        window: timedelta,
+        not_before: datetime | None = None,
+    ) -> Checked:
         """Count an attempt, compare, and spend the code when it is right; its attempt is then given back.
 
-        An attempt that cannot succeed, for want of a live code, is not counted. Raises `unavailable`.
+        An attempt that cannot succeed, for want of a live code, is not counted. One at a code made before `not_before`
+        is, like any wrong one. Raises `unavailable`.
         """
         async with faults_told():
             outcome, wait, *sms = await self._check(
                 keys=[self._code_key(account, purpose), f"{self._prefix}otp:{{{account}}}:attempts"],
-                args=[_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)],
+                args=[
+                    *(_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)),
+                    _milliseconds(not_before),
+                ],
             )
         return Checked(outcome.decode(), timedelta(milliseconds=wait), _sms(sms[0].decode()) if sms else None)
 
-    async def check_uncounted(self, account: str, purpose: str, proof: str, now: datetime) -> Outcome:
+    async def check_uncounted(
+        self, account: str, purpose: str, proof: str, now: datetime, not_before: datetime | None = None
+    ) -> Outcome:
         """Compare, and spend the code when it is right: only for codes that nobody can guess. Raises `unavailable`."""
         async with faults_told():
             outcome = await self._check_uncounted(
-                keys=[self._code_key(account, purpose)], args=[_milliseconds(now), proof]
+                keys=[self._code_key(account, purpose)],
+                args=[_milliseconds(now), proof, _milliseconds(not_before)],
             )
         checked: Outcome = outcome.decode()
         return checked
@@ -313,5 +351,6 @@ def _sms(text: str) -> SentSms | None:
     return SentSms(prefix, datetime.fromtimestamp(int(milliseconds) / 1000, UTC)) if prefix else None
 
 
-def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+def _milliseconds(moment: datetime | None) -> int:
+    """Since 1970; 0 for a time that is not given."""
+    return 0 if moment is None else (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)

@@ -63,6 +63,8 @@ class OtpService:
         sms = self._budget.to(call.address, now) if call.channel == "sms" else None
         if sms is not None:
             await self._check_budget(call, sms)
+        # A code that is made now counts, also where the clock by which older ones do not is ahead of ours.
+        made_at = max(now, call.not_before or now)
         code_id = self._entropy.uuid()
         code = await self._records.issue(
             codes.account_name(call.account),
@@ -71,10 +73,11 @@ class OtpService:
                 id=code_id,
                 proof=codes.proof(call.account, call.purpose, codes.code(call.purpose, code_id)),
                 decoy=not call.deliver,
-                made_at=now,
+                made_at=made_at,
                 ttl=self._ttl(call),
             ),
             resend=timedelta(seconds=settings.resend_seconds),
+            not_before=call.not_before,
             sms=sms,
         )
 
@@ -108,7 +111,9 @@ class OtpService:
             return
         settings, codes = self._settings, self._codes
         account, resend = codes.account_name(call.account), timedelta(seconds=settings.resend_seconds)
-        code_id = await self._records.resent(account, call.purpose, sms.at, resend, decoy=not call.deliver)
+        code_id = await self._records.resent(
+            account, call.purpose, sms.at, resend, decoy=not call.deliver, not_before=call.not_before
+        )
         target = codes.target_name(call.purpose, call.channel, call.address)
         repeat = timedelta(seconds=settings.repeat_seconds)
         if code_id is None or not await self._deliveries.is_repeat(code_id, target, sms.at, repeat):
@@ -141,9 +146,10 @@ class OtpService:
         proof = self._codes.proof(call.account, call.purpose, call.code)
         now = self._clock.now()
         if call.purpose == LINK:
-            return await self._records.check_uncounted(account, call.purpose, proof, now), timedelta(0)
+            outcome = await self._records.check_uncounted(account, call.purpose, proof, now, call.not_before)
+            return outcome, timedelta(0)
         window = timedelta(seconds=self._settings.attempts_seconds)
-        checked = await self._records.check(account, call.purpose, proof, now, window)
+        checked = await self._records.check(account, call.purpose, proof, now, window, call.not_before)
         if checked.sms is not None:
             await self._budget.used(checked.sms)
         return checked.outcome, checked.wait

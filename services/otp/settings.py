@@ -41,7 +41,9 @@ class OtpSettings(Settings):
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
     redis_url: RedisUrl = Field(description="URL of Redis or of its sentinels (docs/redis.md)")
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")
-    prefetch: int = Field(64, ge=1, le=1000, description="calls, or groups, worked on at once, and as many deliveries")
+    prefetch: int = Field(
+        64, ge=1, le=1000, description="calls, or groups, worked on at once, and as many deliveries of each channel"
+    )
 
     code_key: SecretStr = Field(
         description="what codes are derived from: 32 random bytes or more as base64url; "

@@ -24,6 +24,7 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     `deliver=False` does the same work and sends nothing, so that unknown users look like known ones.
     `link` is for the purpose `password_reset_link`: the text to send, in which `{code}` stands for a code of 256 bits
     rather than a few digits. `ttl_seconds` is the life of digits where it is not to be the service's own setting.
+    A code made before `not_before` is not sent again, since `CheckCode` is to refuse it.
     Errors: invalid_request with `detail.field`, and `detail.reason` "prefix" for a number that no messages are sent to;
     feature_disabled without a provider of the channel; overloaded while no SMS may be sent to the number's country;
     unavailable.
@@ -36,18 +37,21 @@ class IssueCode(Call[CodeIssued], subject="otp.issue_code.v1", callers=("identit
     deliver: bool = True
     link: str | None = None
     ttl_seconds: int | None = None
+    not_before: datetime | None = None
 
 
 class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
     """Spend the live code of `account`, counting the attempt first. Not idempotent: a code works once.
 
-    A link's code that we did not make is refused without an attempt, since none can be guessed.
+    A link's code that we did not make is refused without an attempt, since none can be guessed. One made before
+    `not_before` is a wrong code: what it was asked for was done in another way since then.
     Errors: wrong_code (also when there is none), code_expired, too_many_attempts, unavailable (deny when in doubt).
     """
 
     account: str
     purpose: Purpose
     code: str
+    not_before: datetime | None = None
 
 
 class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=("otp",)):

@@ -31,9 +31,15 @@ class Comparisons:
         check = CodeRecords.check
 
         async def counted(
-            records: CodeRecords, account: str, purpose: str, proof: str, now: datetime, window: timedelta
+            records: CodeRecords,
+            account: str,
+            purpose: str,
+            proof: str,
+            now: datetime,
+            window: timedelta,
+            not_before: datetime | None,
         ) -> Checked:
-            checked = await check(records, account, purpose, proof, now, window)
+            checked = await check(records, account, purpose, proof, now, window, not_before)
             if checked.outcome in {"accepted", "wrong_code"}:
                 self._compared.append(account)
             return checked

@@ -1,5 +1,7 @@
 """One-time codes, which `otp` makes and checks."""
 
+from datetime import datetime
+
 from services.identity.domain import accounts, identifiers
 from services.identity.repository.users import UserRepository
 from services.identity.service.security_settings import SecuritySettingsService
@@ -71,6 +73,9 @@ class CodeService:
             raise
         return True
 
-    async def spend(self, account: str, purpose: Purpose, code: str) -> None:
-        """Spend a code. Errors: wrong_code, code_expired, too_many_attempts, unavailable."""
-        await self._bus.call(CheckCode(account=account, purpose=purpose, code=code))
+    async def spend(self, account: str, purpose: Purpose, code: str, not_before: datetime | None = None) -> None:
+        """Spend a code, which has to be made at `not_before` or later.
+
+        Errors: wrong_code, code_expired, too_many_attempts, unavailable.
+        """
+        await self._bus.call(CheckCode(account=account, purpose=purpose, code=code, not_before=not_before))

@@ -26,6 +26,9 @@ from shared.errors import Error, ErrorCode
 _NOWHERE = "nobody@example.invalid"
 """An address for messages that are not sent, where no address was given (RFC 2606 §2)."""
 
+_NOBODY = UUID(int=0)
+"""Looked up for an unknown user, so that the time is the same."""
+
 
 class PasswordService:
     """Asks `password`, and says when a password may be replaced.
@@ -55,7 +58,8 @@ class PasswordService:
     async def request_password_reset(self, call: contract.RequestPasswordReset) -> Done:
         """Mail a code or a link, or take the same steps for nobody: the code is a decoy and the message withheld.
 
-        Only ever to the user's own e-mail address, whichever name was used.
+        Only ever to the user's own e-mail address, whichever name was used. Both are dead once the password has been
+        replaced, also in another way: whoever reads an old message in a mailbox resets nothing with it.
         """
         identifier = self._identifier(call.identifier)
         user = await self._users.find(identifier) if identifier is not None else None
@@ -71,6 +75,7 @@ class PasswordService:
                 address=email or typed,
                 deliver=email is not None,
                 link=None if call.reset_url is None else reset_links.link(call.reset_url, holder),
+                not_before=await self._users.password_changed_at(holder),
             )
         )
         return Done()
@@ -87,7 +92,9 @@ class PasswordService:
             user = await self._users.get(user_id)
             await self.check_policy(call.new_password, user)
             account = _reset_account(accounts.of_user(user_id), user)
-            await self._codes.spend(account, "password_reset_link", code)
+            await self._codes.spend(
+                account, "password_reset_link", code, await self._users.password_changed_at(user_id)
+            )
         else:
             identifier = self._identifier(call.identifier)
             user = await self._users.find(identifier) if identifier is not None else None
@@ -105,7 +112,8 @@ class PasswordService:
             await self._codes.is_live(accounts.nobody(account), "password_reset", code)
 
         async with self._attempts.counted(account, when_refused=spend_nothing):
-            await self._codes.spend(_reset_account(account, user), "password_reset", code)
+            changed_at = await self._users.password_changed_at(user.id if user is not None else _NOBODY)
+            await self._codes.spend(_reset_account(account, user), "password_reset", code, changed_at)
 
     async def change_password(self, call: contract.ChangePassword) -> Done:
         """Replace the password of somebody who knows it."""

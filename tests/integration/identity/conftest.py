@@ -4,7 +4,7 @@ from base64 import b32decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -112,6 +112,7 @@ class FakeOtp:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.live: dict[tuple[str, str], str] = {}
+        self.made: dict[tuple[str, str], datetime] = {}
         self.issued: list[IssueCode] = []
         self.checked: list[CheckCode] = []
         self.refusal = ErrorCode.WRONG_CODE
@@ -124,14 +125,17 @@ class FakeOtp:
         self.issued.append(call)
         if call.deliver:
             self.live[call.account, call.purpose] = LINK_CODE if call.link is not None else CODE
+            self.made[call.account, call.purpose] = self.clock.now()
         return CodeIssued(expires_at=self.clock.now() + timedelta(minutes=10))
 
     async def check(self, call: CheckCode) -> Done:
         """Spend it."""
         self.checked.append(call)
-        if self.live.get((call.account, call.purpose)) != call.code:
+        which = (call.account, call.purpose)
+        too_old = call.not_before is not None and which in self.made and self.made[which] < call.not_before
+        if self.live.get(which) != call.code or too_old:
             raise Error(self.refusal, "the code is not the one that was sent")
-        del self.live[call.account, call.purpose]
+        del self.live[which]
         return Done()
 
 

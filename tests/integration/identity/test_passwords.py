@@ -81,6 +81,28 @@ async def test_by_link(identity: Identity) -> None:
     assert await outcome(reset(identity, link_token(identity), PASSWORD, identifier=None)) == "wrong_code"
 
 
+@pytest.mark.parametrize("how", ["by code", "by link", "by knowing it"])
+async def test_old_mail_resets_nothing(identity: Identity, how: str) -> None:
+    """Once the password was replaced in any way, the codes and links that were mailed before are wrong ones."""
+    user = await identity.create()
+    await request(identity)
+    await request(identity, reset_url=RESET_URL)
+    old_link = link_token(identity)
+    identity.platform.clock.advance(1)
+    if how == "by code":
+        await reset(identity, CODE)
+    elif how == "by link":
+        await reset(identity, old_link, identifier=None)
+    else:
+        await change(identity, user)
+    assert await outcome(reset(identity, CODE, PASSWORD)) == "wrong_code"
+    assert await outcome(reset(identity, old_link, PASSWORD, None)) == "wrong_code"
+    assert identity.platform.password.kept[user.id] == NEW_PASSWORD
+    identity.platform.clock.advance(1)
+    await request(identity)
+    assert await outcome(reset(identity, CODE, PASSWORD)) == "ok"
+
+
 async def test_same_steps_for_everybody(identity: Identity) -> None:
     """Asking for a user, a suspended one, one without an address and nobody at all differs in the sending alone."""
     await identity.create()

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -71,16 +71,32 @@ class Otp:
         purpose: Purpose = "sign_in",
         link: str | None = None,
         deliver: bool = True,
+        not_before: datetime | None = None,
     ) -> CodeIssued:
         """Ask for a code."""
-        call = IssueCode(account=account, purpose=purpose, channel=channel, address=address, link=link, deliver=deliver)
+        call = IssueCode(
+            account=account,
+            purpose=purpose,
+            channel=channel,
+            address=address,
+            link=link,
+            deliver=deliver,
+            not_before=not_before,
+        )
         issued: CodeIssued = await self.call(call)
         return issued
 
-    async def check(self, code: str, account: str = ACCOUNT, purpose: Purpose = "sign_in") -> str:
+    async def check(
+        self,
+        code: str,
+        account: str = ACCOUNT,
+        purpose: Purpose = "sign_in",
+        *,
+        not_before: datetime | None = None,
+    ) -> str:
         """Try a code; returns "ok" or the code of the error."""
         try:
-            await self.call(CheckCode(account=account, purpose=purpose, code=code))
+            await self.call(CheckCode(account=account, purpose=purpose, code=code, not_before=not_before))
         except Error as error:
             return error.code
         return "ok"
