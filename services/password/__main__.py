@@ -11,6 +11,7 @@ from services.password.repository import PasswordRepository
 from services.password.service import PasswordService
 from services.password.settings import PasswordSettings
 from shared.bus.outbox import Outbox, OutboxRelay
+from shared.contracts.identity import UserDeleted
 from shared.contracts.password import CheckPasswordPolicy, ImportPasswordHash, SetPassword, VerifyPassword
 from shared.hashing import HashPool
 from shared.postgres import Database
@@ -52,6 +53,7 @@ async def open_password(settings: PasswordSettings, kit: Kit) -> AsyncIterator[N
                 ImportPasswordHash: service.import_hash,
             }
         )
+        bus.subscribe({UserDeleted: service.on_user_deleted})
         kit.health.add("postgres", lambda: database.check_writable("password"))
         relay = OutboxRelay("password", database, bus, outbox, kit.clock, kit.telemetry)
         async with background(asyncio.create_task(relay.run())), bus:

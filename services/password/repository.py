@@ -15,6 +15,7 @@ _SAVE = """
     INSERT INTO password.passwords (user_id, hash, changed_at) VALUES ($1, $2, $3)
     ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at
 """
+_FORGET = "DELETE FROM password.passwords WHERE user_id = $1"
 _REPLACE = "UPDATE password.passwords SET hash = $3 WHERE user_id = $1 AND hash = $2"
 
 
@@ -44,6 +45,10 @@ class PasswordRepository:
             if replaced:
                 await self._outbox.add(connection, PasswordChanged(user_id=user_id, changed_at=changed_at))
         return changed_at
+
+    async def forget(self, user_id: UUID) -> None:
+        """Remove the user's hash, if there is one, and tell nobody."""
+        await self._database.execute(_FORGET, user_id)
 
     async def replace(self, user_id: UUID, old: str, new: str) -> None:
         """Another hash of the same password: stored only while `old` is still the user's hash."""

@@ -10,7 +10,9 @@ from services.password.domain.hasher import Hasher
 from services.password.domain.policy import Policy, Reason
 from services.password.domain.text import is_hashable
 from services.password.repository import PasswordRepository
+from shared.bus.dispatch import Delivery
 from shared.bus.messages import Done
+from shared.contracts.identity import UserDeleted
 from shared.contracts.password import (
     CheckPasswordPolicy,
     ImportPasswordHash,
@@ -83,6 +85,11 @@ class PasswordService:
         except UnsupportedHash as error:
             raise Error(ErrorCode.INVALID_REQUEST, str(error), detail={"field": "password_hash"}) from None
         return PasswordSet(changed_at=await self._passwords.save(call.user_id, stored))
+
+    async def on_user_deleted(self, event: UserDeleted, delivery: Delivery) -> None:
+        """Keep nothing of a user who is no more; a repeat finds nothing left."""
+        del delivery
+        await self._passwords.forget(event.user_id)
 
     def _refuse(self, reasons: Sequence[Reason]) -> None:
         if reasons:

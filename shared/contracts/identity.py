@@ -317,7 +317,7 @@ class UserSuspended(Event, subject="identity.user_suspended.v1", subscribers=("t
     suspended_at: datetime
 
 
-class UserDeleted(Event, subject="identity.user_deleted.v1", subscribers=("token",)):
+class UserDeleted(Event, subject="identity.user_deleted.v1", subscribers=("token", "password")):
     """A user is no more; every session ends."""
 
     user_id: UUID

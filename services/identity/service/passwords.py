@@ -164,6 +164,8 @@ class PasswordService:
             events.append(contract.PasswordChanged(user_id=user.id, changed_at=now))
         changed = await self._users.password_changed(user.id, now, *events)
         if changed is None:
+            # Once more, since `password` may have heard of it before there was this hash.
+            await self._users.tell(contract.UserDeleted(user_id=user.id, deleted_at=now))
             raise Error(ErrorCode.NOT_FOUND, "the user was deleted meanwhile")
         return changed, max(now, done.changed_at or now)
 

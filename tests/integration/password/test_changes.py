@@ -10,7 +10,9 @@ import pytest
 
 from shared.bus.bus import Bus
 from shared.bus.dispatch import Delivery
+from shared.bus.frames import EventFrame
 from shared.bus.memory import MemoryBroker, MemoryBus
+from shared.contracts.identity import UserDeleted
 from shared.contracts.password import PasswordChanged, PasswordSet
 from shared.errors import Error, ErrorCode
 from shared.telemetry import Telemetry
@@ -20,6 +22,7 @@ from tests.unit.password.foreign_hashes import HASHES
 from tests.unit.password.foreign_hashes import PASSWORD as FOREIGN_PASSWORD
 
 DEADLINE_SECONDS = 20.0
+HAS_HASH = "SELECT EXISTS (SELECT FROM password.passwords WHERE user_id = $1)"
 FIRST, SECOND = "a sentence nobody else would choose", "another sentence altogether"
 
 Give = Callable[[Bus, UUID], Awaitable[PasswordSet]]
@@ -168,3 +171,22 @@ async def _without_outbox(database: asyncpg.Connection) -> AsyncIterator[None]:
         yield
     finally:
         await database.execute("ALTER TABLE password.outbox_to_be RENAME TO outbox")
+
+
+async def test_nothing_is_kept_of_a_deleted_user(
+    open_service: Open, broker: MemoryBroker, clock: FakeClock, database: asyncpg.Connection
+) -> None:
+    """The hash goes when its user does, that of everybody else stays, and a repeat does no harm."""
+    gone, stays = uuid4(), uuid4()
+    async with open_service() as identity:
+        for user in (gone, stays):
+            await set_password(identity, user)
+        event = UserDeleted(user_id=gone, deleted_at=clock.now())
+        frame = EventFrame(uuid4(), event.subject, event.model_dump_json().encode(), "test")
+        for _ in range(2):
+            broker.hand_over("password", frame)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await database.fetchval(HAS_HASH, gone):  # noqa: ASYNC110 - a row's end fires none
+                await asyncio.sleep(0.01)
+        assert not await verify(identity, gone, FIRST)
+        assert await verify(identity, stays, FIRST)
