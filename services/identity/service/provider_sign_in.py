@@ -162,7 +162,11 @@ class ProviderSignInService:
         if user is None:
             return await self._create(provider, link, email)
         if not provider.trust_email:
-            raise _nobody("the address is a user's, and the provider is not trusted for addresses")
+            # Another first sign-in of the same person may have made the user and the link at this moment, both at once.
+            linked = await self._users.find_linked(link)
+            if linked is None:
+                raise _nobody("the address is a user's, and the provider is not trusted for addresses")
+            return linked
         if user.state != "suspended":
             await self._users.link(link, user.id, self._clock.now())
         return user

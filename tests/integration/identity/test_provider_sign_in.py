@@ -9,7 +9,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared.contracts.identity import CreateUser, SetSecuritySetting
+from services.identity.domain.providers import ProviderLink
+from services.identity.repository.users import UserRepository
+from shared.contracts.identity import Authentication, CreateUser, SetSecuritySetting, User
 from shared.contracts.providers import RemoveProvider
 from tests.integration.identity.conftest import EMAIL, TOTP_SECRET, Identity, Platform, outcome
 from tests.integration.identity.visitors import BROWSER, CALLBACK, Visitor, mounted, query
@@ -277,6 +279,24 @@ async def test_first_sign_ins_at_once(visitor: Visitor) -> None:
     assert len({authentication.user.id for authentication in found}) == 1
     assert await users(visitor.identity) == 1
     assert await visitor.identity.told() == [CREATED]
+
+
+async def test_a_first_sign_in_that_another_one_overtakes(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who becomes a user with one device, after another one has found that they are none yet, is let in with both."""
+    first, second = await visitor.visit(), await visitor.visit()
+    find_linked = UserRepository.find_linked
+    overtaking: list[Authentication] = []
+
+    async def find_late(users: UserRepository, link: ProviderLink) -> User | None:
+        found = await find_linked(users, link)
+        if not overtaking:
+            monkeypatch.undo()
+            overtaking.append(await visitor.come_back(second))
+        return found
+
+    monkeypatch.setattr(UserRepository, "find_linked", find_late)
+    assert (await visitor.come_back(first)).user.id == overtaking[0].user.id
+    assert await users(visitor.identity) == 1
 
 
 async def test_replaced_users(visitor: Visitor) -> None:

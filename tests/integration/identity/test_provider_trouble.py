@@ -14,7 +14,7 @@ from tests.integration.identity.visitors import Visitor, mounted
 from tests.support.oidc_provider import DISCOVERY, KEYS, SECRET_NAME, TOKEN, USER_INFO, FakeProvider
 from tests.support.waiting import eventually
 
-SECONDS = 0.3
+SECONDS = 1.0
 
 
 @pytest.fixture
