@@ -1,5 +1,6 @@
 """The documented requests of the token API on the whole platform, and the trace that they leave in the logs."""
 
+import asyncio
 import base64
 import json
 import sys
@@ -198,3 +199,11 @@ async def test_loading_the_demo_data_again_puts_it_back(platform: Platform, api:
         return True if (await user.refresh()).status == 400 else None
 
     await eventually(refused, 5, "the old session has ended")
+
+
+async def test_loading_the_demo_data_twice_at_once(platform: Platform, api: TokenApi) -> None:
+    """Both loads end well where there is nothing yet: `make seeds` may be typed before `make run` is through."""
+    for name in (USER["username"], "foo@bar.com", "admin", "temp", "otto@example.com"):
+        await platform.run(program("dragoman"), "user", "delete", name)
+    await asyncio.gather(*[platform.run(sys.executable, "-m", "deploy.demo") for _ in range(3)])
+    assert (await api.password()).status == 200
