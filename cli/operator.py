@@ -1,7 +1,7 @@
 """The operator's place on the bus: it calls and is never called."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeVar
 
@@ -45,15 +45,29 @@ async def operator_bus(environ: Mapping[str, str]) -> AsyncIterator[RabbitBus]:
 
 def ask(call: Call[R]) -> R:
     """Make one call; a failure ends the command with its reason and status 1."""
+    (reply,) = ask_in_turn(call, lambda _reply: None)
+    return reply
 
-    async def one_call() -> R:
+
+def ask_in_turn(first: Call[R], following: Callable[[R], Call[R] | None]) -> list[R]:
+    """Make a call, and then the one that follows from each reply until none does, over one connection.
+
+    A failure ends the command with its reason and status 1.
+    """
+
+    async def all_calls() -> list[R]:
+        replies: list[R] = []
+        call: Call[R] | None = first
         async with operator_bus(environment()) as bus:
-            with context.request(f"cli-{SystemEntropy().token_bytes(8).hex()}", _CALL_SECONDS):
-                return await bus.call(call)
+            while call is not None:
+                with context.request(f"cli-{SystemEntropy().token_bytes(8).hex()}", _CALL_SECONDS):
+                    replies.append(await bus.call(call))
+                call = following(replies[-1])
+        return replies
 
     configure_logging("error")
     try:
-        return asyncio.run(one_call())
+        return asyncio.run(all_calls())
     except Error as error:
         raise click.ClickException(error.message) from None
     except PydanticSerializationError:  # bytes that the shell passed on as they are

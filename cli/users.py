@@ -1,20 +1,30 @@
 """`dragoman user …`: users."""
 
 from typing import BinaryIO
-from uuid import UUID
 
 import click
 from pydantic import SecretStr
 
 from cli.clients import JSON
-from cli.operator import ask
+from cli.operator import ask, ask_in_turn
 from cli.output import read_line, show, table
-from shared.contracts.identity import CreateUser, DeleteUser, ListUsers, SetSecondFactors, SuspendUser, User
+from shared.contracts.identity import (
+    CreateUser,
+    DeleteUser,
+    ListUsers,
+    RewrapSecrets,
+    SetSecondFactors,
+    SuspendUser,
+    User,
+    UserList,
+)
+
+_PAGE = 1000
 
 
 @click.group()
 def user() -> None:
-    """Create, suspend, delete and list users, and set their second factors."""
+    """Create, suspend, delete and list users, set their second factors, and encrypt secrets anew."""
 
 
 @user.command()
@@ -104,18 +114,35 @@ def second_factors(
 def list_users(limit: int, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List the users, in order of creation."""
     found: list[User] = []
-    after: UUID | None = None
-    while len(found) < limit:
-        page = ask(ListUsers(after=after, limit=min(1000, limit - len(found))))
-        found += page.users
-        after = page.next
-        if after is None:
-            break
+
+    def following(page: UserList) -> ListUsers | None:
+        found.extend(page.users)
+        left = limit - len(found)
+        return ListUsers(after=page.next, limit=min(_PAGE, left)) if page.next is not None and left else None
+
+    ask_in_turn(ListUsers(limit=min(_PAGE, limit)), following)
     rows = [("ID", "E-MAIL", "PHONE", "USERNAME", "STATE", "SECOND FACTORS")]
     rows += [
         (str(u.id), u.email or "", u.phone or "", u.username or "", u.state, " ".join(u.second_factors)) for u in found
     ]
     show([u.model_dump(mode="json") for u in found], table(rows), as_json=as_json)
+
+
+@user.command()
+@JSON
+def rewrap(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+    """Encrypt everybody's TOTP secret under the current secret key.
+
+    For a change of DRAGOMAN_IDENTITY_SECRET_KEY, once every replica has the old one in
+    DRAGOMAN_IDENTITY_SECRET_KEY_PREVIOUS; that is not needed any more when this has ended. Ends with status 1 when a
+    secret could be read with neither.
+    """
+    pages = ask_in_turn(RewrapSecrets(), lambda page: RewrapSecrets(after=page.next) if page.next else None)
+    rewrapped, unreadable = sum(page.rewrapped for page in pages), sum(page.unreadable for page in pages)
+    said = f"{rewrapped} secrets encrypted anew, {unreadable} that neither key can read"
+    show({"rewrapped": rewrapped, "unreadable": unreadable}, [said], as_json=as_json)
+    if unreadable:
+        raise click.exceptions.Exit(1)
 
 
 def _show(shown: User, *, as_json: bool) -> None:

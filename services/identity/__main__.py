@@ -36,6 +36,7 @@ from services.identity.service.codes import CodeService
 from services.identity.service.passwords import PasswordService
 from services.identity.service.provider_sign_in import ProviderSignInService
 from services.identity.service.providers import ProviderService
+from services.identity.service.rewrapping import RewrappingService
 from services.identity.service.second_factors import SecondFactorProver, SecondFactorService
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.service.users import UserService
@@ -55,6 +56,7 @@ from shared.contracts.identity import (
     ListUsers,
     RequestPasswordReset,
     ResetPassword,
+    RewrapSecrets,
     SendCode,
     SetSecondFactors,
     SetSecuritySetting,
@@ -88,7 +90,9 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
     ):
         clock, entropy, prefix = kit.clock, kit.entropy, settings.redis_prefix
         secret_key = decode_key(settings.secret_key)
-        names, box, recovery_codes = Names(secret_key), SecretBox(secret_key, entropy), RecoveryCodes(secret_key)
+        previous = decode_key(settings.secret_key_previous)
+        names, box = Names(secret_key), SecretBox(secret_key, entropy, previous)
+        recovery_codes = RecoveryCodes(secret_key, previous)
         outbox = Outbox("identity", entropy)
         users = UserRepository(database, outbox)
         factors = SecondFactorRepository(database)
@@ -106,6 +110,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         second_factors = SecondFactorService(
             settings, users, factors, box, recovery_codes, prover, passwords, attempts, clock, entropy
         )
+        rewrapping = RewrappingService(factors, box, recovery_codes, kit.telemetry)
         managing = UserService(settings, security, users, box, bus, clock, entropy)
         states, provider_repository = ProviderStates(secret_key), ProviderRepository(database)
         client, check_provider = _provider_client(settings, http, kit)
@@ -136,6 +141,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
                 EnableTotp: second_factors.enable_totp,
                 DisableTotp: second_factors.disable_totp,
                 SetSecondFactors: second_factors.set_second_factors,
+                RewrapSecrets: rewrapping.rewrap_secrets,
                 CreateUser: managing.create_user,
                 SuspendUser: managing.suspend_user,
                 DeleteUser: managing.delete_user,

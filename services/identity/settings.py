@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import phonenumbers
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from shared.redis_url import RedisUrl
 from shared.settings import Settings, decode_key
@@ -25,7 +25,10 @@ class IdentitySettings(Settings):
     prefetch: int = Field(256, ge=1, le=1000, description="messages worked on at once, each a call or a group")
     secret_key: SecretStr = Field(
         description="what TOTP secrets are encrypted under, recovery codes and names in Redis derived from: 32 random "
-        "bytes or more as base64url; changing it makes every TOTP secret unreadable and every recovery code wrong"
+        "bytes or more as base64url; when it changes, sign-ins under way begin anew, and failed attempts are forgotten"
+    )
+    secret_key_previous: SecretStr = Field(
+        SecretStr(""), description="another secret key that is read: the one before or the one to come (docs/keys.md)"
     )
     default_region: str = Field(
         "DE", description="country (ISO 3166-1 alpha-2) of phone numbers given without a country code"
@@ -88,9 +91,11 @@ class IdentitySettings(Settings):
             raise ValueError("not a region that phone numbers are known for")
         return value.upper()
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "secret_key_previous")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
+    def _long_enough(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.field_name == "secret_key_previous" and not value.get_secret_value():
+            return value
         if len(decode_key(value)) < _KEY_BYTES:
             raise ValueError(f"must be base64url of {_KEY_BYTES} bytes or more")
         return value

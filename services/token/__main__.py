@@ -76,7 +76,7 @@ async def open_token(settings: TokenSettings, kit: Kit) -> AsyncIterator[None]:
         keys = KeyRing(KeyRepository(database), wrapper, kit.clock, life, kit.telemetry)
         measure_signing_key(keys, kit.telemetry.registry)
         pool.measure(kit.telemetry.registry)
-        refresh_tokens = RefreshTokens(decode_key(settings.refresh_key))
+        refresh_tokens = RefreshTokens(decode_key(settings.refresh_key), decode_key(settings.refresh_key_previous))
         authentication = ClientAuthentication(clients, pool, kit.clock, kit.entropy)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         policies = settings.policies()

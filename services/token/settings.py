@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from services.token.domain import dialects
 from services.token.domain.dialects import Lives, Policies
@@ -33,12 +33,15 @@ class TokenSettings(Settings):
     audience: str = Field("", description="the `aud` of clients that name none; empty means the issuer")
     wrapping_key: SecretStr = Field(description="base64url of 32 bytes, under which private keys are encrypted at rest")
     wrapping_key_previous: SecretStr = Field(
-        SecretStr(""), description="the wrapping key before, while `dragoman keys rewrap` is still to come"
+        SecretStr(""), description="another wrapping key that is read: the one before or the one to come (docs/keys.md)"
     )
     key_publish_seconds: int = Field(
         60, ge=0, le=7 * _DAY, description="how long a key is published before it signs; below 30 verifiers may miss it"
     )
     refresh_key: SecretStr = Field(description="base64url of 32 bytes or more, from which refresh tokens are derived")
+    refresh_key_previous: SecretStr = Field(
+        SecretStr(""), description="another refresh key that is read: the one before or the one to come (docs/keys.md)"
+    )
     access_seconds: int = Field(
         3600, ge=60, le=LONGEST_ACCESS_SECONDS, description="life of an access token of the oauth2 dialect"
     )
@@ -85,9 +88,11 @@ class TokenSettings(Settings):
         }
         return dialects.policies(lives, enterprise_refresh_limit=self.enterprise_refresh_limit)
 
-    @field_validator("wrapping_key", "refresh_key")
+    @field_validator("wrapping_key", "refresh_key", "refresh_key_previous")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
+    def _long_enough(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.field_name == "refresh_key_previous" and not value.get_secret_value():
+            return value
         if len(decode_key(value)) < 32:
             raise ValueError("must be base64url of at least 32 bytes")
         return value

@@ -256,6 +256,23 @@ class ListUsers(Call[UserList], subject="identity.list_users.v1", callers=("oper
     limit: int = 100
 
 
+class SecretsRewrapped(Reply):
+    """What came of one page of users; `next` is the id to pass as `after`, None at the end."""
+
+    rewrapped: int
+    unreadable: int
+    next: UUID | None = None
+
+
+class RewrapSecrets(
+    Call[SecretsRewrapped], subject="identity.rewrap_secrets.v1", callers=("operator",), idempotent=True, timeout=10.0
+):
+    """Store the TOTP secrets and recovery codes of at most `limit` (1–1000) users under the current secret key."""
+
+    after: UUID | None = None
+    limit: int = 100
+
+
 class SecuritySetting(Message):
     """A setting that operators change while everything runs; `value` is the default where nobody has changed it."""
 

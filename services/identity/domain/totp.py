@@ -79,8 +79,10 @@ def otpauth_url(secret: bytes, issuer: str, account: str) -> str:
 class SecretBox:
     """Encrypts TOTP secrets at rest with AES-256-GCM, bound to the user, so that none passes for another's."""
 
-    def __init__(self, secret_key: bytes, entropy: Entropy) -> None:
-        self._cipher = AESGCM(subkey(secret_key, "totp secret"))
+    def __init__(self, secret_key: bytes, entropy: Entropy, previous: bytes = b"") -> None:
+        """What was encrypted under the previous key, if there is one, can still be read."""
+        self._cipher = _cipher(secret_key)
+        self._ciphers = [self._cipher, *([_cipher(previous)] if previous else [])]
         self._entropy = entropy
 
     def wrap(self, user_id: UUID, secret: bytes) -> bytes:
@@ -89,12 +91,27 @@ class SecretBox:
         return nonce + self._cipher.encrypt(nonce, secret, user_id.bytes)
 
     def unwrap(self, user_id: UUID, wrapped: bytes) -> bytes:
-        """The secret again. Raises `internal` when it was wrapped under another key or for another user."""
-        try:
-            return self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], user_id.bytes)
-        except (InvalidTag, ValueError):
-            message = (
-                f"the TOTP secret of user {user_id} cannot be decrypted: "
-                "is DRAGOMAN_IDENTITY_SECRET_KEY another one than before"
-            )
-            raise Error(ErrorCode.INTERNAL, message) from None
+        """The secret again. Raises `internal` when it was wrapped under neither key or for another user."""
+        for cipher in self._ciphers:
+            if (secret := _opened(cipher, user_id, wrapped)) is not None:
+                return secret
+        message = (
+            f"the TOTP secret of user {user_id} cannot be decrypted: is DRAGOMAN_IDENTITY_SECRET_KEY another one than "
+            "before, and that one not in DRAGOMAN_IDENTITY_SECRET_KEY_PREVIOUS"
+        )
+        raise Error(ErrorCode.INTERNAL, message)
+
+    def is_current(self, user_id: UUID, wrapped: bytes) -> bool:
+        """Whether it was wrapped under the current key."""
+        return _opened(self._cipher, user_id, wrapped) is not None
+
+
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(subkey(key, "totp secret"))
+
+
+def _opened(cipher: AESGCM, user_id: UUID, wrapped: bytes) -> bytes | None:
+    try:
+        return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], user_id.bytes)
+    except (InvalidTag, ValueError):
+        return None

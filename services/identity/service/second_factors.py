@@ -79,8 +79,8 @@ class SecondFactorProver:
             secret = self._box.unwrap(user_id, stored.wrapped_secret)
             step = totp.matching_step(secret, typed, self._clock.now())
             return step is not None and await self._factors.spend_step(user_id, stored.wrapped_secret, step)
-        digest = self._recovery_codes.digest(user_id, typed)
-        return digest is not None and await self._factors.spend_recovery_code(user_id, digest)
+        digests = self._recovery_codes.digests(user_id, typed)
+        return bool(digests) and await self._factors.spend_recovery_code(user_id, digests)
 
 
 class SecondFactorService:
@@ -132,9 +132,8 @@ class SecondFactorService:
             step = totp.matching_step(secret, typed, now) if totp.is_code(typed) else None
             if step is None:
                 raise wrong_code()
-        digests = [self._recovery_codes.digest(user.id, code) for code in self._recovery_codes.codes(user.id, secret)]
         stored = StoredTotp(self._box.wrap(user.id, secret), step)
-        if not await self._factors.enable_totp(user.id, stored, filter(None, digests), now):
+        if not await self._factors.enable_totp(user.id, stored, self._recovery_codes.kept(user.id, secret), now):
             await self._user_without_totp(user.id)  # says which of the two it was
             raise Error(ErrorCode.CONFLICT, "TOTP was turned on and off meanwhile")
         return Done()

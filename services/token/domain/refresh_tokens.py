@@ -27,13 +27,14 @@ class RefreshToken:
 class RefreshTokens:
     """Makes and reads refresh tokens with a key of their own purpose."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"dragoman refresh token").derive(key)
+    def __init__(self, key: bytes, previous: bytes = b"") -> None:
+        """Tokens that the previous key made, if there is one, are read as well; new ones are made by `key` alone."""
+        self._key = _derived(key)
+        self._keys = [self._key, *([_derived(previous)] if previous else [])]
 
     def encode(self, token: RefreshToken) -> str:
         """The same text for the same session and counter, so that a successor can be given twice."""
-        head = _HEAD.pack(_VERSION, token.session_id.bytes, token.counter)
-        return base64.urlsafe_b64encode(head + self._mac(head)).rstrip(b"=").decode()
+        return _text(self._key, token)
 
     def decode(self, text: str) -> RefreshToken | None:
         """What the token says, None when we did not make it."""
@@ -42,12 +43,23 @@ class RefreshTokens:
         except (binascii.Error, ValueError):
             return None
         head, mac = raw[: _HEAD.size], raw[_HEAD.size :]
-        if len(mac) != _MAC_BYTES or not hmac.compare_digest(mac, self._mac(head)):
+        key = next((key for key in self._keys if hmac.compare_digest(mac, _mac(key, head))), None)
+        if len(mac) != _MAC_BYTES or key is None:
             return None
         version, session_id, counter = _HEAD.unpack(head)
         # One text a token: base64 leaves bits unused in the last character that would make it several.
         token = RefreshToken(UUID(bytes=session_id), counter)
-        return token if version == _VERSION and self.encode(token) == text else None
+        return token if version == _VERSION and _text(key, token) == text else None
 
-    def _mac(self, head: bytes) -> bytes:
-        return hmac.digest(self._key, head, hashlib.sha256)
+
+def _derived(key: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"dragoman refresh token").derive(key)
+
+
+def _text(key: bytes, token: RefreshToken) -> str:
+    head = _HEAD.pack(_VERSION, token.session_id.bytes, token.counter)
+    return base64.urlsafe_b64encode(head + _mac(key, head)).rstrip(b"=").decode()
+
+
+def _mac(key: bytes, head: bytes) -> bytes:
+    return hmac.digest(key, head, hashlib.sha256)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
+
 from tests.conftest import broker_url
 from tests.integration.cli.conftest import Command, Ended
 
@@ -151,3 +153,19 @@ def test_installed_command() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("Error: operator: ")
     assert "Traceback" not in ended.stderr
+
+
+async def test_secrets_encrypted_anew(dragoman: Command, postgres_url: str, tmp_path: Path) -> None:
+    """What is current stays, a repeat does no harm, and what no key can read ends with status 1 and stays as it is."""
+    (tmp_path / "secret").write_text("JBSWY3DPEHPK3PXP\n")
+    for name in ("first", "second"):
+        await dragoman("user", "create", "--username", name, "--totp-secret-file", str(tmp_path / "secret"))
+    assert (await dragoman("user", "rewrap", "--json")).json() == {"rewrapped": 0, "unreadable": 0}
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        garbled = "UPDATE identity.totp SET wrapped_secret = substr(wrapped_secret, 2) WHERE user_id IN "
+        await connection.execute(f"{garbled} (SELECT id FROM identity.users WHERE username = 'second')")
+    finally:
+        await connection.close()
+    ended = await dragoman("user", "rewrap")
+    assert (ended.status, ended.out) == (1, "0 secrets encrypted anew, 1 that neither key can read\n")

@@ -296,9 +296,9 @@ class Token:
         return read
 
     async def tell(self, event: Event, event_id: UUID | None = None) -> None:
-        """Have its owner tell of an event; returns when it was taken in."""
+        """Have the broker hand over an event of its owner; returns when it was taken in."""
         frame = EventFrame(event_id or uuid4(), event.subject, event.model_dump_json().encode(), "test")
-        await self.neighbours[event.owner].publish(frame)
+        self.platform.broker.hand_over("token", frame)
         await self.kit.made[0].settled()
 
 

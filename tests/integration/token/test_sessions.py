@@ -187,6 +187,20 @@ async def test_scope_that_was_never_granted(token: Token) -> None:
     assert await outcome(token.refresh(await token.sign_in(), scope="read")) == "invalid_scope"
 
 
+async def test_a_change_of_the_refresh_key(platform: Platform) -> None:
+    """Sessions go on while the key before is known, the grace included, and those that were refreshed go on without."""
+    async with platform.running() as token:
+        await token.create_client()
+        first, second = await token.sign_in(), await token.sign_in()
+    old, new = platform.settings["DRAGOMAN_TOKEN_REFRESH_KEY"], "_____________________________________________w"
+    async with platform.running(refresh_key=new, refresh_key_previous=old) as token:
+        refreshed = await token.refresh(first)
+        assert (await token.refresh(first)).refresh_token == refreshed.refresh_token
+    async with platform.running(refresh_key=new) as token:
+        assert await outcome(token.refresh(refreshed)) == "ok"
+        assert await outcome(token.refresh(second)) == "session_unknown"
+
+
 async def test_another_refresh_key(platform: Platform) -> None:
     """After the refresh key was replaced no old token counts, and none is taken for a replay."""
     async with platform.running() as token:

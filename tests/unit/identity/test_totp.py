@@ -109,6 +109,18 @@ def test_wrapped_secret() -> None:
         assert "DRAGOMAN_IDENTITY_SECRET_KEY" in caught.value.message
 
 
+def test_secret_wrapped_under_the_key_before() -> None:
+    """It can be read while that key is known as the one before, and what is wrapped then needs the new one alone."""
+    wrapped = SecretBox(SECRET_KEY, SeededEntropy()).wrap(SOMEBODY, RFC_SECRET)
+    box = SecretBox(bytes(32), SeededEntropy(), SECRET_KEY)
+    assert box.unwrap(SOMEBODY, wrapped) == RFC_SECRET
+    anew = box.wrap(SOMEBODY, RFC_SECRET)
+    assert [box.is_current(SOMEBODY, stored) for stored in (wrapped, anew)] == [False, True]
+    assert SecretBox(bytes(32), SeededEntropy()).unwrap(SOMEBODY, anew) == RFC_SECRET
+    with pytest.raises(Error):
+        box.unwrap(OTHER, wrapped)
+
+
 def test_drift_is_the_only_freedom() -> None:
     """Of all codes around a moment only the three nearest count."""
     now = at(1234567890)

@@ -59,3 +59,13 @@ def test_successors_differ() -> None:
     texts = [TOKENS.encode(RefreshToken(session, counter)) for counter in range(100)]
     assert len(set(texts)) == 100
     assert len({len(text) for text in texts}) == 1
+
+
+@given(tokens)
+def test_the_key_before(token: RefreshToken) -> None:
+    """After a change of key a token of the one before counts while that is known, and new ones are of the new key."""
+    after = RefreshTokens(bytes(32), bytes(range(32)))
+    old, new = TOKENS.encode(token), after.encode(token)
+    assert (after.decode(old), after.decode(new)) == (token, token)
+    assert new == RefreshTokens(bytes(32)).encode(token) != old
+    assert [c for c in ALPHABET if after.decode(old[:-1] + c)] == [old[-1]]
