@@ -11,7 +11,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from shared.errors import unavailable
+from shared.errors import Error, unavailable
 from shared.process import background
 from shared.redis_url import parse_redis_url
 
@@ -95,7 +95,7 @@ class Pause:
             self._until = started + _PAUSE_SECONDS
         try:
             yield
-        except _FAULTS:
+        except (*_FAULTS, Error):
             if loop.time() - started > _SLOW_SECONDS:
                 self._until = loop.time() + _PAUSE_SECONDS
             raise
@@ -109,7 +109,12 @@ async def faults_told(pause: Pause | None = None) -> AsyncIterator[None]:
         with pause.watching() if pause is not None else nullcontext():
             yield
     except _FAULTS as error:
-        raise unavailable(f"redis is unavailable: {type(error).__name__}") from None
+        raise fault(error) from None
+
+
+def fault(error: Exception) -> Error:
+    """How a fault of Redis is told."""
+    return unavailable(f"redis is unavailable: {type(error).__name__}")
 
 
 async def check(client: "Redis") -> None:

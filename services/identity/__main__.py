@@ -73,6 +73,7 @@ from shared.contracts.providers import (
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
 from shared.redis import Pause, check, open_redis
+from shared.redis_scripts import RedisScripts
 from shared.settings import decode_key
 
 _REDIS_SECONDS = 0.5
@@ -86,6 +87,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
     async with (
         Database(url, name="identity", max_size=settings.pool_size) as database,
         open_redis(settings.redis_url.get_secret_value(), answer_seconds=_REDIS_SECONDS) as redis,
+        RedisScripts(redis) as scripts,
         open_web() as http,
     ):
         clock, entropy, prefix = kit.clock, kit.entropy, settings.redis_prefix
@@ -96,10 +98,10 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         outbox = Outbox("identity", entropy)
         users = UserRepository(database, outbox)
         factors = SecondFactorRepository(database)
-        open_challenges = ChallengeRepository(redis, prefix, names, settings.challenge_attempts)
+        open_challenges = ChallengeRepository(redis, scripts, prefix, names, settings.challenge_attempts)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         security = _security(settings, SecuritySettingRepository(database, outbox), kit)
-        attempts = _attempts(settings, redis, names, kit)
+        attempts = _attempts(settings, redis, scripts, names, kit)
         codes = CodeService(settings, security, users, bus)
         passwords = PasswordService(settings, users, attempts, codes, bus, clock, entropy)
         prover = SecondFactorProver(factors, box, recovery_codes, codes, bus, clock)
@@ -184,10 +186,10 @@ def _policy(settings: IdentitySettings) -> FailurePolicy:
     )
 
 
-def _attempts(settings: IdentitySettings, redis: Redis, names: Names, kit: Kit) -> Attempts:
+def _attempts(settings: IdentitySettings, redis: Redis, scripts: RedisScripts, names: Names, kit: Kit) -> Attempts:
     policy, prefix = _policy(settings), settings.redis_prefix
     pause = Pause()
-    failures = FailureRepository(redis, prefix, policy, pause)
+    failures = FailureRepository(redis, scripts, prefix, policy, pause)
     life = timedelta(days=settings.known_source_days)
     sources = KnownSources(redis, prefix, life, settings.known_sources, pause)
     # Stricter, since each replica counts for itself while Redis is away.

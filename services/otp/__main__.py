@@ -23,6 +23,7 @@ from shared.contracts.otp import Channel, CheckCode, DeliveryRequested, IssueCod
 from shared.postgres import Database
 from shared.process import Component, Kit, background, run
 from shared.redis import check, open_redis
+from shared.redis_scripts import RedisScripts
 from shared.settings import decode_key
 
 _REDIS_SECONDS = 0.5
@@ -35,15 +36,16 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
     async with (
         Database(settings.postgres_url.get_secret_value(), name="otp", max_size=settings.pool_size) as database,
         open_redis(settings.redis_url.get_secret_value(), answer_seconds=_REDIS_SECONDS) as redis,
+        RedisScripts(redis) as scripts,
         ClientSession() as http,
     ):
         outbox = Outbox("otp", kit.entropy)
         codes = Codes(decode_key(settings.code_key), settings.code_digits)
-        records = CodeRecords(redis, settings.redis_prefix, settings.max_attempts)
+        records = CodeRecords(scripts, settings.redis_prefix, settings.max_attempts)
         deliveries = Deliveries(database, outbox)
         senders = _senders(settings, kit, http)
         metrics = OtpMetrics(kit.telemetry.registry)
-        counts = SmsCounts(redis, settings.redis_prefix)
+        counts = SmsCounts(redis, scripts, settings.redis_prefix)
         budget = SmsBudget(settings, counts, metrics, kit.clock, kit.telemetry.log)
         service = OtpService(settings, codes, records, deliveries, senders, budget, metrics, kit.clock, kit.entropy)
         at_once = settings.prefetch

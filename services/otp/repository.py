@@ -6,13 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from redis.asyncio import Redis
-
 from shared.bus.outbox import Outbox
 from shared.contracts.otp import DeliveryRequested
 from shared.errors import unavailable
 from shared.postgres import Database
-from shared.redis import faults_told
+from shared.redis_scripts import RedisScripts
 
 Outcome = Literal["accepted", "wrong_code", "code_expired", "too_many_attempts"]
 Finished = Literal["sent", "failed", "expired", "superseded"]
@@ -129,14 +127,13 @@ class CodeRecords:
     Each decision is one script, so that any number of requests at once count one after the other.
     """
 
-    def __init__(self, redis: Redis, prefix: str, max_attempts: int) -> None:
+    def __init__(self, scripts: RedisScripts, prefix: str, max_attempts: int) -> None:
         """`max_attempts` holds for a code, and for an account within the window given to `check`."""
-        self._redis = redis
         self._prefix = prefix
         self._max_attempts = max_attempts
-        self._issue = redis.register_script(_ISSUE)
-        self._check = redis.register_script(_CHECK)
-        self._check_uncounted = redis.register_script(_CHECK_UNCOUNTED)
+        self._issue = scripts.register(_ISSUE)
+        self._check = scripts.register(_CHECK)
+        self._check_uncounted = scripts.register(_CHECK_UNCOUNTED)
 
     async def issue(
         self,
@@ -155,22 +152,21 @@ class CodeRecords:
         way round. Raises `unavailable`.
         """
         expires = _milliseconds(new.made_at + new.ttl)
-        async with faults_told():
-            code_id, expires = await self._issue(
-                keys=[self._code_key(account, purpose)],
-                args=[
-                    _milliseconds(new.made_at),
-                    expires,
-                    resend // timedelta(milliseconds=1),
-                    (new.ttl + _TOMBSTONE) // timedelta(milliseconds=1),
-                    str(new.id),
-                    new.proof,
-                    int(new.decoy),
-                    self._max_attempts,
-                    f"{sms.prefix} {_milliseconds(sms.at)}" if sms is not None else "",
-                    _milliseconds(not_before),
-                ],
-            )
+        code_id, expires = await self._issue(
+            keys=[self._code_key(account, purpose)],
+            args=[
+                _milliseconds(new.made_at),
+                expires,
+                resend // timedelta(milliseconds=1),
+                (new.ttl + _TOMBSTONE) // timedelta(milliseconds=1),
+                str(new.id),
+                new.proof,
+                int(new.decoy),
+                self._max_attempts,
+                f"{sms.prefix} {_milliseconds(sms.at)}" if sms is not None else "",
+                _milliseconds(not_before),
+            ],
+        )
         return LiveCode(UUID(code_id.decode()), datetime.fromtimestamp(int(expires) / 1000, UTC))
 
     async def resent(
@@ -185,14 +181,13 @@ class CodeRecords:
     ) -> UUID | None:
         """The code that `issue` would not make anew; None when it would. Changes nothing. Raises `unavailable`."""
         waiting = resend // timedelta(milliseconds=1)
-        async with faults_told():
-            code_id, _ = await self._issue(
-                keys=[self._code_key(account, purpose)],
-                args=[
-                    *(_milliseconds(now), "", waiting, "", "", "", int(decoy), self._max_attempts, ""),
-                    _milliseconds(not_before),
-                ],
-            )
+        code_id, _ = await self._issue(
+            keys=[self._code_key(account, purpose)],
+            args=[
+                *(_milliseconds(now), "", waiting, "", "", "", int(decoy), self._max_attempts, ""),
+                _milliseconds(not_before),
+            ],
+        )
         return UUID(code_id.decode()) if code_id else None
 
     async def check(
@@ -209,25 +204,23 @@ class CodeRecords:
         An attempt that cannot succeed, for want of a live code, is not counted. One at a code made before `not_before`
         is, like any wrong one. Raises `unavailable`.
         """
-        async with faults_told():
-            outcome, wait, *sms = await self._check(
-                keys=[self._code_key(account, purpose), f"{self._prefix}otp:{{{account}}}:attempts"],
-                args=[
-                    *(_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)),
-                    _milliseconds(not_before),
-                ],
-            )
+        outcome, wait, *sms = await self._check(
+            keys=[self._code_key(account, purpose), f"{self._prefix}otp:{{{account}}}:attempts"],
+            args=[
+                *(_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)),
+                _milliseconds(not_before),
+            ],
+        )
         return Checked(outcome.decode(), timedelta(milliseconds=wait), _sms(sms[0].decode()) if sms else None)
 
     async def check_uncounted(
         self, account: str, purpose: str, proof: str, now: datetime, not_before: datetime | None = None
     ) -> Outcome:
         """Compare, and spend the code when it is right: only for codes that nobody can guess. Raises `unavailable`."""
-        async with faults_told():
-            outcome = await self._check_uncounted(
-                keys=[self._code_key(account, purpose)],
-                args=[_milliseconds(now), proof, _milliseconds(not_before)],
-            )
+        outcome = await self._check_uncounted(
+            keys=[self._code_key(account, purpose)],
+            args=[_milliseconds(now), proof, _milliseconds(not_before)],
+        )
         checked: Outcome = outcome.decode()
         return checked
 

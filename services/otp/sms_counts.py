@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from services.otp.repository import SentSms
 from shared.redis import faults_told
+from shared.redis_scripts import RedisScripts
 
 Reason = Literal["daily_limit", "prefix_limit", "unverified"]
 
@@ -106,48 +107,46 @@ class Today:
 class SmsCounts:
     """Messages and their use, by day and by window. Each decision is one script, so that no limit is ever passed."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: Redis, scripts: RedisScripts, prefix: str) -> None:
         self._redis = redis
         # The braces keep all keys of a script on one node of a Redis Cluster.
         self._keys = f"{prefix}otp:{{sms}}"
-        self._admit = redis.register_script(_ADMIT)
-        self._use = redis.register_script(_USE)
+        self._admit = scripts.register(_ADMIT)
+        self._use = scripts.register(_USE)
 
     async def admit(self, sms: SentSms, limits: SmsLimits, *, count: bool) -> Stop | None:
         """Whether a message may be sent, and if so count it, or not: None when it may. Raises `unavailable`."""
-        async with faults_told():
-            reason, wait, first = await self._admit(
-                keys=self._both(sms),
-                args=[
-                    _milliseconds(sms.at),
-                    int(count),
-                    sms.prefix,
-                    self._slot(sms.at, limits.window),
-                    limits.daily,
-                    limits.prefix_daily,
-                    _day_left(sms.at) // _MILLISECOND,
-                    _KEEP_DAY // _MILLISECOND,
-                    limits.ratio,
-                    limits.ratio_min_sent,
-                    limits.window // _MILLISECOND,
-                    limits.window // _SLOTS // _MILLISECOND,
-                ],
-            )
+        reason, wait, first = await self._admit(
+            keys=self._both(sms),
+            args=[
+                _milliseconds(sms.at),
+                int(count),
+                sms.prefix,
+                self._slot(sms.at, limits.window),
+                limits.daily,
+                limits.prefix_daily,
+                _day_left(sms.at) // _MILLISECOND,
+                _KEEP_DAY // _MILLISECOND,
+                limits.ratio,
+                limits.ratio_min_sent,
+                limits.window // _MILLISECOND,
+                limits.window // _SLOTS // _MILLISECOND,
+            ],
+        )
         return Stop(reason.decode(), timedelta(milliseconds=wait), bool(first)) if reason else None
 
     async def use(self, sms: SentSms, window: timedelta) -> None:
         """Note that the code of a message was used. Raises `unavailable`."""
         length = window // _SLOTS
-        async with faults_told():
-            await self._use(
-                keys=self._both(sms),
-                args=[
-                    sms.prefix,
-                    self._slot(sms.at, window),
-                    _KEEP_DAY // _MILLISECOND,
-                    (window + 2 * length) // _MILLISECOND,
-                ],
-            )
+        await self._use(
+            keys=self._both(sms),
+            args=[
+                sms.prefix,
+                self._slot(sms.at, window),
+                _KEEP_DAY // _MILLISECOND,
+                (window + 2 * length) // _MILLISECOND,
+            ],
+        )
 
     async def today(self, now: datetime) -> Mapping[str, Today]:
         """The day's counts of each calling code. Raises `unavailable`."""

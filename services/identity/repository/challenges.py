@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from services.identity.domain.challenges import OpenChallenge
 from services.identity.domain.keys import Names
 from shared.redis import faults_told
+from shared.redis_scripts import RedisScripts
 
 _CREATE = """
 redis.call('HSET', KEYS[1], 'challenge', ARGV[1], 'expires', ARGV[2], 'attempts', 0)
@@ -37,33 +38,28 @@ class ChallengeRepository:
     Each decision is one script, so that any number of answers at once count one after the other.
     """
 
-    def __init__(self, redis: Redis, prefix: str, names: Names, max_attempts: int) -> None:
+    def __init__(self, redis: Redis, scripts: RedisScripts, prefix: str, names: Names, max_attempts: int) -> None:
         self._redis = redis
         self._prefix = prefix
         self._names = names
         self._max_attempts = max_attempts
-        self._create = redis.register_script(_CREATE)
-        self._attempt = redis.register_script(_ATTEMPT)
-        self._give_back = redis.register_script(_GIVE_BACK)
+        self._create = scripts.register(_CREATE)
+        self._attempt = scripts.register(_ATTEMPT)
+        self._give_back = scripts.register(_GIVE_BACK)
 
     async def create(self, token: UUID, challenge: OpenChallenge, life: timedelta) -> None:
         """Keep a challenge until it expires. Raises `unavailable`."""
         expires = _milliseconds(challenge.expires_at)
-        async with faults_told():
-            await self._create(
-                keys=[self._key(token)], args=[challenge.model_dump_json(), expires, _in_milliseconds(life)]
-            )
+        await self._create(keys=[self._key(token)], args=[challenge.model_dump_json(), expires, _in_milliseconds(life)])
 
     async def attempt(self, token: UUID, now: datetime) -> OpenChallenge | None:
         """Count an attempt at a challenge, and only then show it; None for one that is gone. Raises `unavailable`."""
-        async with faults_told():
-            found = await self._attempt(keys=[self._key(token)], args=[_milliseconds(now), self._max_attempts])
+        found = await self._attempt(keys=[self._key(token)], args=[_milliseconds(now), self._max_attempts])
         return None if found is None else OpenChallenge.model_validate_json(found)
 
     async def give_back(self, token: UUID) -> None:
         """Take back an attempt that nothing came of. Raises `unavailable`."""
-        async with faults_told():
-            await self._give_back(keys=[self._key(token)])
+        await self._give_back(keys=[self._key(token)])
 
     async def spend(self, token: UUID) -> bool:
         """Remove a challenge; of several who do it at once one hears True. Raises `unavailable`."""

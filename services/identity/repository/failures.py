@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from services.identity.domain.failures import FailurePolicy
 from shared.redis import Pause, faults_told
+from shared.redis_scripts import RedisScripts
 
 _PATIENCE = timedelta(seconds=10)
 """How long an attempt may be under way; one whose verdict never comes counts as failed."""
@@ -60,13 +61,13 @@ class FailureRepository:
     A `counter` is the blinded name of what is counted for: an account, or a source that an account knows.
     """
 
-    def __init__(self, redis: Redis, prefix: str, policy: FailurePolicy, pause: Pause) -> None:
+    def __init__(self, redis: Redis, scripts: RedisScripts, prefix: str, policy: FailurePolicy, pause: Pause) -> None:
         """`pause` is shared by all who can do without this Redis."""
         self._redis = redis
         self._pause = pause
         self._prefix = prefix
         self._policy = policy
-        self._begin = redis.register_script(_BEGIN)
+        self._begin = scripts.register(_BEGIN)
 
     async def begin(self, counter: str, attempt: str, now: datetime) -> Verdict:
         """Count an attempt before it is compared; while a delay lasts nothing is counted, so that it never grows.

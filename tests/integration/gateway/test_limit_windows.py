@@ -154,22 +154,6 @@ async def test_at_once(shared: RedisWindows, redis_url: str, redis_prefix: str, 
     assert sum(window.outcome == "limited" for window in windows) == (1 if counted.block else 197)
 
 
-async def test_one_round_trip(shared: RedisWindows, redis_url: str, redis_prefix: str) -> None:
-    """What is asked in one turn of the event loop goes out together, over one connection."""
-    clock = FakeClock()
-    await shared.decide([UNBLOCKED], clock.now())
-    pipelines: list[int] = []
-    run = shared._run
-
-    async def noted(calls: list[object]) -> list[object]:
-        pipelines.append(len(calls))
-        return await run(calls)  # type: ignore[arg-type]
-
-    shared._run = noted  # type: ignore[assignment, method-assign]
-    await asyncio.gather(*(shared.decide([UNBLOCKED], clock.now()) for _ in range(50)))
-    assert pipelines == [50]
-
-
 async def test_who_gave_up(shared: RedisWindows) -> None:
     """A request that is given up while it waits takes nothing from the others, which get their own answers (row 39)."""
     clock = FakeClock()
