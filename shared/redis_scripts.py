@@ -24,15 +24,15 @@ class _Call:
 
     script: "RedisScript"
     keys: int
-    arguments: list[Any]
+    arguments: list[bytes]
     answer: asyncio.Future[Any]
 
 
 class RedisScripts:
     """The scripts of one client, until it is left. Each call is decided by itself, and has its own answer or error.
 
-    A call that its caller gives up is still carried out. One that was broken off half way is tried again as the
-    client says, and may then count twice.
+    A call that its caller gives up is still carried out. One whose answer does not come is sent again, once, as the
+    client does with every command: a script has to be one that may count twice, or to know its caller by an id.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -106,5 +106,7 @@ class RedisScript:
     async def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """What the script returns. Raises `unavailable`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._turns.add(None, _Call(self, len(keys), [*keys, *args], answer))
+        # Encoded here, so that what cannot be is its own caller's error and not that of the whole pipeline.
+        arguments = [str(argument).encode() for argument in (*keys, *args)]
+        self._turns.add(None, _Call(self, len(keys), arguments, answer))
         return await answer

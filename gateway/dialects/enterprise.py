@@ -263,7 +263,12 @@ class Enterprise:
         """POST /v1/forgot-password-confirm."""
         fields = await _fields(ForgotConfirmFields, request)
         await self._gateway.limits.count(request, account=fields.username)
-        call = ResetPassword(identifier=fields.username, proof=fields.confirmation_code, new_password=fields.password)
+        call = ResetPassword(
+            identifier=fields.username,
+            proof=fields.confirmation_code,
+            new_password=fields.password,
+            source=self._gateway.addresses.source(request),
+        )
         await self._gateway.bus.call(call)
         return no_content()
 

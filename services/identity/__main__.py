@@ -98,7 +98,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         outbox = Outbox("identity", entropy)
         users = UserRepository(database, outbox)
         factors = SecondFactorRepository(database)
-        open_challenges = ChallengeRepository(redis, scripts, prefix, names, settings.challenge_attempts)
+        open_challenges = ChallengeRepository(scripts, prefix, names, settings.challenge_attempts)
         bus = kit.bus(settings, prefetch=settings.prefetch)
         security = _security(settings, SecuritySettingRepository(database, outbox), kit)
         attempts = _attempts(settings, redis, scripts, names, kit)
@@ -119,7 +119,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         providers = ProviderService(provider_repository, check_provider, clock, kit.telemetry)
         provider_sign_in = ProviderSignInService(
             provider_repository,
-            ProviderStateRepository(redis, prefix, states),
+            ProviderStateRepository(redis, scripts, prefix, states),
             states,
             client,
             users,

@@ -33,46 +33,64 @@ if lives and now < old[2] + resend and old[5] == decoy then
     return {old[1], old[3]}
 end
 if id == '' then return {'', 0} end
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1],
     'id', id, 'made', ARGV[1], 'expires', expires, 'attempts', 0, 'proof', proof, 'decoy', decoy, 'sms', sms)
 redis.call('PEXPIRE', KEYS[1], keep_for)
 return {id, expires}
 """
 
-_CHECK = """
+# What an accepted attempt leaves behind: its answer may be lost on the way, and the client then asks once more.
+_ACCEPT = """
+local function accept(key, attempt, sms)
+    redis.call('DEL', key)
+    redis.call('HSET', key, 'accepted', attempt, 'sms', sms)
+    redis.call('PEXPIRE', key, 5000)
+end
+"""
+
+_CHECK = f"""
+{_ACCEPT}
 local now, proof, most, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local not_before = tonumber(ARGV[5])
-local code = redis.call('HMGET', KEYS[1], 'expires', 'attempts', 'proof', 'decoy', 'sms', 'made')
-if not code[1] then return {'wrong_code', 0} end
-if now >= tonumber(code[1]) then return {'code_expired', 0} end
-if tonumber(code[2]) >= most then return {'too_many_attempts', 0} end
+local not_before, attempt, spend, attempts = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', ARGV[8]
+local code = redis.call('HMGET', KEYS[1], 'expires', attempts, 'proof', 'decoy', 'sms', 'made', 'accepted')
+if code[7] == attempt then return {{'accepted', 0, code[5]}} end
+if not code[1] then return {{'wrong_code', 0}} end
+if now >= tonumber(code[1]) then return {{'code_expired', 0}} end
 local oldest = redis.call('LINDEX', KEYS[2], 0)
 while oldest and oldest + window <= now do
     redis.call('LPOP', KEYS[2])
     oldest = redis.call('LINDEX', KEYS[2], 0)
 end
 if redis.call('LLEN', KEYS[2]) >= most then
-    redis.call('HSET', KEYS[1], 'attempts', most)
-    return {'too_many_attempts', oldest + window - now}
+    redis.call('HSET', KEYS[1], attempts, most)
+    return {{'too_many_attempts', oldest + window - now}}
 end
-redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+if tonumber(code[2] or 0) >= most then return {{'too_many_attempts', 0}} end
+redis.call('HINCRBY', KEYS[1], attempts, 1)
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], window)
 if code[4] == '0' and code[3] == proof and tonumber(code[6]) >= not_before then
-    redis.call('DEL', KEYS[1])
     redis.call('RPOP', KEYS[2])
-    return {'accepted', 0, code[5] or ''}
+    if not spend then
+        redis.call('HINCRBY', KEYS[1], attempts, -1)
+        return {{'accepted', 0, ''}}
+    end
+    accept(KEYS[1], attempt, code[5] or '')
+    return {{'accepted', 0, code[5] or ''}}
 end
-return {'wrong_code', 0}
+return {{'wrong_code', 0}}
 """
 
-_CHECK_UNCOUNTED = """
-local now, proof, not_before = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local code = redis.call('HMGET', KEYS[1], 'expires', 'proof', 'decoy', 'made')
+_CHECK_UNCOUNTED = f"""
+{_ACCEPT}
+local now, proof, not_before, attempt, spend = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
+local code = redis.call('HMGET', KEYS[1], 'expires', 'proof', 'decoy', 'made', 'accepted')
+if code[5] == attempt then return 'accepted' end
 if not code[1] then return 'wrong_code' end
 if now >= tonumber(code[1]) then return 'code_expired' end
 if code[3] ~= '0' or code[2] ~= proof or tonumber(code[4]) < not_before then return 'wrong_code' end
-redis.call('DEL', KEYS[1])
+if spend then accept(KEYS[1], attempt, '') end
 return 'accepted'
 """
 
@@ -107,6 +125,22 @@ class SentSms:
 
     prefix: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A code that somebody shows, blinded, at a time; `id` tells the same attempt, sent again, from another one.
+
+    A code made before `not_before` does not count. `source` is the blinded name of a network that the account knows.
+    Without `spend` a right code stays what it was.
+    """
+
+    id: UUID
+    proof: str
+    at: datetime
+    not_before: datetime | None = None
+    source: str | None = None
+    spend: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,36 +224,32 @@ class CodeRecords:
         )
         return UUID(code_id.decode()) if code_id else None
 
-    async def check(
-        self,
-        account: str,
-        purpose: str,
-        proof: str,
-        now: datetime,
-        window: timedelta,
-        not_before: datetime | None = None,
-    ) -> Checked:
+    async def check(self, account: str, purpose: str, attempt: Attempt, window: timedelta) -> Checked:
         """Count an attempt, compare, and spend the code when it is right; its attempt is then given back.
 
-        An attempt that cannot succeed, for want of a live code, is not counted. One at a code made before `not_before`
-        is, like any wrong one. Raises `unavailable`.
+        An attempt that cannot succeed, for want of a live code, is not counted. One at a code that is too old is, like
+        any wrong one. Each known source has as many attempts as all other sources together. Raises `unavailable`.
         """
+        counter, attempts = f"{self._prefix}otp:{{{account}}}:attempts", "attempts"
+        if attempt.source is not None:
+            counter, attempts = f"{counter}:{attempt.source}", f"attempts:{attempt.source}"
         outcome, wait, *sms = await self._check(
-            keys=[self._code_key(account, purpose), f"{self._prefix}otp:{{{account}}}:attempts"],
+            keys=[self._code_key(account, purpose), counter],
             args=[
-                *(_milliseconds(now), proof, self._max_attempts, window // timedelta(milliseconds=1)),
-                _milliseconds(not_before),
+                *(_milliseconds(attempt.at), attempt.proof, self._max_attempts, window // timedelta(milliseconds=1)),
+                *(_milliseconds(attempt.not_before), str(attempt.id), int(attempt.spend), attempts),
             ],
         )
         return Checked(outcome.decode(), timedelta(milliseconds=wait), _sms(sms[0].decode()) if sms else None)
 
-    async def check_uncounted(
-        self, account: str, purpose: str, proof: str, now: datetime, not_before: datetime | None = None
-    ) -> Outcome:
+    async def check_uncounted(self, account: str, purpose: str, attempt: Attempt) -> Outcome:
         """Compare, and spend the code when it is right: only for codes that nobody can guess. Raises `unavailable`."""
         outcome = await self._check_uncounted(
             keys=[self._code_key(account, purpose)],
-            args=[_milliseconds(now), proof, _milliseconds(not_before)],
+            args=[
+                *(_milliseconds(attempt.at), attempt.proof, _milliseconds(attempt.not_before)),
+                *(str(attempt.id), int(attempt.spend)),
+            ],
         )
         checked: Outcome = outcome.decode()
         return checked

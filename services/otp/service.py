@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.otp.codes import LINK, Codes
 from services.otp.messages import is_address, is_link
 from services.otp.metrics import OtpMetrics
-from services.otp.repository import CodeRecords, Deliveries, NewCode, SentSms
+from services.otp.repository import Attempt, CodeRecords, Deliveries, NewCode, SentSms
 from services.otp.senders import Sender
 from services.otp.settings import LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, OtpSettings
 from services.otp.sms_budget import SmsBudget
@@ -125,7 +125,7 @@ class OtpService:
         return timedelta(seconds=call.ttl_seconds or self._settings.code_ttl_seconds)
 
     async def check_code(self, call: CheckCode) -> Done:
-        """Spend a code. What does not even look like one is refused without costing the account an attempt.
+        """Spend a code, or only look at it. What does not even look like one costs the account no attempt.
 
         The code of a link costs none at all: nobody can guess it, so that counting would only let strangers, or an
         account's used up attempts at other codes, keep its owner out.
@@ -143,13 +143,18 @@ class OtpService:
         if not self._codes.may_be_code(call.purpose, call.code):
             return ErrorCode.WRONG_CODE, timedelta(0)
         account = self._codes.account_name(call.account)
-        proof = self._codes.proof(call.account, call.purpose, call.code)
-        now = self._clock.now()
+        attempt = Attempt(
+            id=self._entropy.uuid(),
+            proof=self._codes.proof(call.account, call.purpose, call.code),
+            at=self._clock.now(),
+            not_before=call.not_before,
+            source=call.source,
+            spend=call.spend,
+        )
         if call.purpose == LINK:
-            outcome = await self._records.check_uncounted(account, call.purpose, proof, now, call.not_before)
-            return outcome, timedelta(0)
+            return await self._records.check_uncounted(account, call.purpose, attempt), timedelta(0)
         window = timedelta(seconds=self._settings.attempts_seconds)
-        checked = await self._records.check(account, call.purpose, proof, now, window, call.not_before)
+        checked = await self._records.check(account, call.purpose, attempt, window)
         if checked.sms is not None:
             await self._budget.used(checked.sms)
         return checked.outcome, checked.wait

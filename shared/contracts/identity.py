@@ -184,7 +184,8 @@ class RequestPasswordReset(
 class ResetPassword(Call[Done], subject="identity.reset_password.v1", callers=("gateway",), timeout=5.0):
     """Replace a forgotten password, by the code that `identifier` was sent, or by a link's token without identifier.
 
-    The code is spent only once the new password has passed the policy. Every session of the user ends.
+    The code is spent only once the new password has passed the policy. What the policy says of the user's own names is
+    told to whoever has the code, and to nobody else. Every session of the user ends. `source` is as in `Authenticate`.
     Errors: weak_password with `detail.reasons`, wrong_code (also for unknown users), code_expired, too_many_attempts,
     invalid_token for a link's token that we did not make.
     """
@@ -192,6 +193,7 @@ class ResetPassword(Call[Done], subject="identity.reset_password.v1", callers=("
     identifier: str | None = None
     proof: Secret
     new_password: Secret
+    source: str | None = None
 
 
 class ChangePassword(Call[Done], subject="identity.change_password.v1", callers=("gateway",), timeout=5.0):

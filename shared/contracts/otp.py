@@ -45,6 +45,9 @@ class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
 
     A link's code that we did not make is refused without an attempt, since none can be guessed. One made before
     `not_before` is a wrong code: what it was asked for was done in another way since then.
+    `source` is the blinded name of a network from which the account was signed in to before; its attempts are counted
+    apart from everybody else's. Without `spend` a right code is told as such and goes on living, and the attempt is
+    given back.
     Errors: wrong_code (also when there is none), code_expired, too_many_attempts, unavailable (deny when in doubt).
     """
 
@@ -52,6 +55,8 @@ class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
     purpose: Purpose
     code: str
     not_before: datetime | None = None
+    source: str | None = None
+    spend: bool = True
 
 
 class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=("otp",)):

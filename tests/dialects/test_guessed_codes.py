@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from services.otp.codes import Codes
-from services.otp.repository import Checked, CodeRecords
+from services.otp.repository import Attempt, Checked, CodeRecords
 from shared.contracts.identity import CreateUser
 from shared.settings import decode_key
 from tests.dialects.doors import BACKOFFICE, OAUTH2, gives_tokens
@@ -31,15 +31,9 @@ class Comparisons:
         check = CodeRecords.check
 
         async def counted(
-            records: CodeRecords,
-            account: str,
-            purpose: str,
-            proof: str,
-            now: datetime,
-            window: timedelta,
-            not_before: datetime | None,
+            records: CodeRecords, account: str, purpose: str, attempt: Attempt, window: timedelta
         ) -> Checked:
-            checked = await check(records, account, purpose, proof, now, window, not_before)
+            checked = await check(records, account, purpose, attempt, window)
             if checked.outcome in {"accepted", "wrong_code"}:
                 self._compared.append(account)
             return checked

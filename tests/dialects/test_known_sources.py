@@ -82,6 +82,37 @@ async def test_second_factor_at_home(platform: Platform) -> None:
     assert await confirmed(HOME)
 
 
+async def test_codes_at_home(platform: Platform) -> None:
+    """Strangers who use up the attempts at an account's codes leave its owner's at home, for each kind of code."""
+    email = await new_user(platform, "codes", email_second_factor=True)
+    forgotten = {"username": email, "password": "another sentence of mine"}
+
+    async def asked(address: str) -> str:
+        answer = await post(platform, BACKOFFICE.sign_in_path, BACKOFFICE.sign_in_body(email, PASSWORD), address)
+        return str(answer.json()["2faDetails"]["token"])
+
+    async def confirm(address: str, token: str, code: str) -> Answer:
+        return await post(platform, "/api/v2/2fa/confirm", {"token": token, "code": code}, address)
+
+    async def reset(address: str, code: str) -> int:
+        body = forgotten | {"confirmation_code": code}
+        return (await post(platform, "/v1/forgot-password-confirm", body, address)).status
+
+    token = await asked(HOME)
+    assert gives_tokens(await confirm(HOME, token, await platform.code_for(email)))
+    await post(platform, "/v1/forgot-password", {"username": email}, STRANGE)
+    code = await platform.code_for(email, messages=2)
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    assert [await reset(STRANGE, wrong) for _ in range(6)] == [401] * 5 + [429]
+    platform.clock.advance(2)
+    token = await asked(HOME)
+    second = await platform.code_for(email, messages=3)
+    assert (await confirm(STRANGE, token, second)).status == 429
+    assert gives_tokens(await confirm(HOME, token, second))
+    assert await reset(STRANGE, code) == 429
+    assert await reset(HOME, code) == 204
+
+
 async def test_home_cannot_be_claimed(platform: Platform) -> None:
     """A stranger who writes the owner's address into the header in front of the proxy's word stays a stranger."""
     email = await new_user(platform, "claimed")

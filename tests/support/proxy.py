@@ -1,8 +1,10 @@
 """A TCP proxy between a client and a server, to cut, freeze or refuse the connections through it."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Self
+from urllib.parse import urlsplit
 
 
 class TcpProxy:
@@ -100,3 +102,12 @@ class TcpProxy:
                     return
         except OSError:
             return
+
+
+@asynccontextmanager
+async def proxied_redis(redis_url: str) -> AsyncIterator[tuple[TcpProxy, str]]:
+    """A proxy to Redis, and the URL that leads through it."""
+    parts = urlsplit(redis_url)
+    async with TcpProxy(parts.hostname or "", parts.port or 6379) as proxy:
+        netloc = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
+        yield proxy, parts._replace(netloc=netloc).geturl()

@@ -3,11 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from redis.asyncio import Redis
-
 from services.identity.domain.challenges import OpenChallenge
 from services.identity.domain.keys import Names
-from shared.redis import faults_told
 from shared.redis_scripts import RedisScripts
 
 _CREATE = """
@@ -31,6 +28,15 @@ if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'attem
 return 1
 """
 
+# Who spent it is kept for a moment: the answer may be lost on the way, and the client then asks once more.
+_SPEND = """
+if redis.call('DEL', KEYS[1]) == 1 then
+    redis.call('SET', KEYS[2], ARGV[1], 'PX', 5000)
+    return 1
+end
+return redis.call('GET', KEYS[2]) == ARGV[1] and 1 or 0
+"""
+
 
 class ChallengeRepository:
     """Challenges under a keyed hash of their token, so that a look into Redis answers none.
@@ -38,14 +44,14 @@ class ChallengeRepository:
     Each decision is one script, so that any number of answers at once count one after the other.
     """
 
-    def __init__(self, redis: Redis, scripts: RedisScripts, prefix: str, names: Names, max_attempts: int) -> None:
-        self._redis = redis
+    def __init__(self, scripts: RedisScripts, prefix: str, names: Names, max_attempts: int) -> None:
         self._prefix = prefix
         self._names = names
         self._max_attempts = max_attempts
         self._create = scripts.register(_CREATE)
         self._attempt = scripts.register(_ATTEMPT)
         self._give_back = scripts.register(_GIVE_BACK)
+        self._spend = scripts.register(_SPEND)
 
     async def create(self, token: UUID, challenge: OpenChallenge, life: timedelta) -> None:
         """Keep a challenge until it expires. Raises `unavailable`."""
@@ -61,10 +67,13 @@ class ChallengeRepository:
         """Take back an attempt that nothing came of. Raises `unavailable`."""
         await self._give_back(keys=[self._key(token)])
 
-    async def spend(self, token: UUID) -> bool:
-        """Remove a challenge; of several who do it at once one hears True. Raises `unavailable`."""
-        async with faults_told():
-            return bool(await self._redis.delete(self._key(token)))
+    async def spend(self, token: UUID, by: UUID) -> bool:
+        """Remove a challenge; of several who do it at once, each with an id of its own, one hears True.
+
+        Raises `unavailable`.
+        """
+        key = self._key(token)
+        return bool(await self._spend(keys=[key, f"{key}:spent"], args=[str(by)]))
 
     def _key(self, token: UUID) -> str:
         return f"{self._prefix}identity:challenge:{self._names.challenge(token)}"

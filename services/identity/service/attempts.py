@@ -21,7 +21,8 @@ _MOST_POLLS = 30
 UNDECIDED = {ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED, ErrorCode.DEADLINE_EXCEEDED}
 """Errors after which nobody knows whether the secret was right."""
 
-_NO_FAILURE = UNDECIDED | {ErrorCode.SECOND_FACTOR_REQUIRED}
+_NO_FAILURE = UNDECIDED | {ErrorCode.SECOND_FACTOR_REQUIRED, ErrorCode.TOO_MANY_ATTEMPTS}
+"""Nor was anything compared where `otp` takes no more codes."""
 
 
 @dataclass
@@ -42,7 +43,12 @@ class Attempt:
     @property
     def counter(self) -> str:
         """What it is counted for."""
-        return self.source if self.known and self.source is not None else self.account
+        return self.known_source or self.account
+
+    @property
+    def known_source(self) -> str | None:
+        """Where it comes from, if the account knows that."""
+        return self.source if self.known else None
 
     def require_shared(self) -> None:
         """Raise `unavailable` unless all replicas see the attempt: short codes must not be tried without."""
@@ -60,9 +66,8 @@ class Attempts:
     rules. Neither counter hears of the other's failures: a stranger's guesses hold up other strangers, not the owner
     where the owner has been before, and guesses from there hold up that place alone. So an account takes at most
     (1 + `known_sources`) times the guesses that one counter admits, and only somebody in all of those places at once
-    can make so many: by default 21 x 10 before delays, while a stranger has 10. One-time codes take no more for it,
-    since `otp` counts theirs by the code and the account. Nobody's account knows a source, so that strangers'
-    accounts are counted alike.
+    can make so many: by default 21 x 10 before delays, while a stranger has 10. `otp` counts guesses at codes in the
+    same way, five for each. Nobody's account knows a source, so that strangers' accounts are counted alike.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ class AuthenticationService:
     ) -> tuple[User, str]:
         if identifier is not None and await self._may_be_code(call, identifier):
             attempt.require_shared()
-            if await self._is_live_code(identifier, user, call.secret.get_secret_value()):
+            if await self._is_live_code(identifier, user, call.secret.get_secret_value(), attempt.known_source):
                 return user or await self._create_by_code(identifier), "otp"
         matches = await self._passwords.matches(user.id if user is not None else None, call.secret)
         if user is None:
@@ -95,11 +95,11 @@ class AuthenticationService:
         secret = call.secret.get_secret_value()
         return call.accept_code and identifier is not None and await self._codes.may_be_sign_in_code(secret)
 
-    async def _is_live_code(self, identifier: Identifier, user: User | None, secret: str) -> bool:
+    async def _is_live_code(self, identifier: Identifier, user: User | None, secret: str, source: str | None) -> bool:
         account = accounts.of(identifier, identifier.value, user)
         if user is not None and user.state == "suspended":
             account = accounts.nobody(account)
-        live = await self._codes.is_live(account, "sign_in", secret)
+        live = await self._codes.is_live(account, "sign_in", secret, source)
         return live and (user is not None or (await self._security.values()).allow_new_users)
 
     async def _create_by_code(self, identifier: Identifier) -> User:
@@ -130,6 +130,6 @@ class AuthenticationService:
                 if factor == "email":
                     await self._prover.send(user)
                 raise second_factor_required(factor)
-            await self._prover.prove(user, factor, code)
+            await self._prover.prove(user, factor, code, attempt.known_source)
             proof = proof.model_copy(update={"factor": factor, "methods": (*proof.methods, *METHODS[factor])})
         return await self._challenges.admit(user, proof)

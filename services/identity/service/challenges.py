@@ -10,7 +10,7 @@ from services.identity.domain.challenges import OpenChallenge, Proof, required_f
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.users import UserRepository
 from services.identity.service.attempts import UNDECIDED, Attempts
-from services.identity.service.passwords import PasswordService
+from services.identity.service.passwords import PasswordService, names_of
 from services.identity.service.second_factors import METHODS, SecondFactorProver, second_factor_required
 from services.identity.settings import IdentitySettings
 from shared.clock import Clock
@@ -107,7 +107,7 @@ class ChallengeService:
         if factor is None or challenge.factor is None:  # turned off meanwhile: the password alone is asked for again
             raise _unknown()
         if factor != challenge.factor:
-            await self._challenges.spend(token)
+            await self._challenges.spend(token, self._entropy.uuid())
             raise second_factor_required(factor)
 
         async def give_back() -> None:
@@ -116,8 +116,9 @@ class ChallengeService:
         account = accounts.of_user(user.id)
         try:
             async with self._attempts.counted(account, source=call.source, when_refused=give_back) as attempt:
-                await self._prover.prove(user, factor, call.code.get_secret_value() if call.code is not None else "")
-                if not await self._challenges.spend(token):
+                code = call.code.get_secret_value() if call.code is not None else ""
+                await self._prover.prove(user, factor, code, attempt.known_source)
+                if not await self._challenges.spend(token, self._entropy.uuid()):
                     raise _unknown()
                 methods = (*challenge.proof.methods, *METHODS[factor])
                 proof = challenge.proof.model_copy(update={"factor": factor, "methods": methods})
@@ -137,16 +138,16 @@ class ChallengeService:
             raise _unknown()
         factor = required_factor(user)
         if factor is not None and factor != challenge.proof.factor:  # turned on meanwhile
-            await self._challenges.spend(token)
+            await self._challenges.spend(token, self._entropy.uuid())
             raise second_factor_required(factor)
         try:
             if password is None:
                 raise Error(ErrorCode.INVALID_REQUEST, "no new password", detail={"field": "new_password"})
-            await self._passwords.check_policy(password, user)
+            await self._passwords.check_policy(password, names_of(user))
         except Error:
             await self._challenges.give_back(token)
             raise
-        if not await self._challenges.spend(token):
+        if not await self._challenges.spend(token, self._entropy.uuid()):
             raise _unknown()
         renewed, changed_at = await self._passwords.replace(user, password)
         if renewed.state != "active":  # suspended at this very moment

@@ -63,19 +63,31 @@ class CodeService:
         has_form = secret.isascii() and secret.isdigit() and 6 <= len(secret) <= 8
         return has_form and (await self._security.values()).otp_enabled
 
-    async def is_live(self, account: str, purpose: Purpose, code: str) -> bool:
+    async def is_live(self, account: str, purpose: Purpose, code: str, source: str | None = None) -> bool:
         """Spend a code; False when it is refused, whatever the reason. Raises `unavailable`."""
         try:
-            await self.spend(account, purpose, code)
+            await self.spend(account, purpose, code, source=source)
         except Error as error:
             if error.code in _REFUSED:
                 return False
             raise
         return True
 
-    async def spend(self, account: str, purpose: Purpose, code: str, not_before: datetime | None = None) -> None:
-        """Spend a code, which has to be made at `not_before` or later.
+    async def spend(
+        self,
+        account: str,
+        purpose: Purpose,
+        code: str,
+        not_before: datetime | None = None,
+        *,
+        source: str | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Spend a code, which has to be made at `not_before` or later, or `keep` it.
 
+        `source` is the blinded name of a network that the account knows, where the guesses of others do not count.
         Errors: wrong_code, code_expired, too_many_attempts, unavailable.
         """
-        await self._bus.call(CheckCode(account=account, purpose=purpose, code=code, not_before=not_before))
+        await self._bus.call(
+            CheckCode(account=account, purpose=purpose, code=code, not_before=not_before, source=source, spend=not keep)
+        )

@@ -90,16 +90,21 @@ class PasswordService:
         if call.identifier is None:
             user_id, code = reset_links.parse(proof)
             user = await self._users.get(user_id)
-            await self.check_policy(call.new_password, user)
+            await self.check_policy(call.new_password, [])
+            weakness = await self._weakness(call.new_password, user)
             account = _reset_account(accounts.of_user(user_id), user)
-            await self._codes.spend(
-                account, "password_reset_link", code, await self._users.password_changed_at(user_id)
-            )
+            changed_at = await self._users.password_changed_at(user_id)
+            await self._codes.spend(account, "password_reset_link", code, changed_at, keep=weakness is not None)
         else:
             identifier = self._identifier(call.identifier)
             user = await self._users.find(identifier) if identifier is not None else None
-            await self.check_policy(call.new_password, user, call.identifier)
-            await self._spend_reset_code(accounts.of(identifier, call.identifier, user), user, proof)
+            canonical = [identifier.value] if identifier is not None else []
+            await self.check_policy(call.new_password, [call.identifier, *canonical])
+            weakness = await self._weakness(call.new_password, user)
+            account = accounts.of(identifier, call.identifier, user)
+            await self._spend_reset_code(account, user, proof, call.source, keep=weakness is not None)
+        if weakness is not None:
+            raise weakness
         if user is None:  # deleted while its code was on its way
             raise Error(ErrorCode.WRONG_CODE, "nobody has that code")
         await self.replace(user, call.new_password)
@@ -107,13 +112,26 @@ class PasswordService:
             await self._attempts.forget(accounts.of_user(user.id))
         return Done()
 
-    async def _spend_reset_code(self, account: str, user: User | None, code: str) -> None:
+    async def _weakness(self, password: SecretStr, user: User | None) -> Error | None:
+        """What the policy says of the user's own names, which is not for strangers; the same steps for nobody."""
+        try:
+            await self.check_policy(password, names_of(user))
+        except Error as error:
+            if error.code != ErrorCode.WEAK_PASSWORD:
+                raise
+            return error
+        return None
+
+    async def _spend_reset_code(
+        self, account: str, user: User | None, code: str, source: str | None, *, keep: bool
+    ) -> None:
         async def spend_nothing() -> None:
             await self._codes.is_live(accounts.nobody(account), "password_reset", code)
 
-        async with self._attempts.counted(account, when_refused=spend_nothing):
+        async with self._attempts.counted(account, source=source, when_refused=spend_nothing) as attempt:
             changed_at = await self._users.password_changed_at(user.id if user is not None else _NOBODY)
-            await self._codes.spend(_reset_account(account, user), "password_reset", code, changed_at)
+            holder, known = _reset_account(account, user), attempt.known_source
+            await self._codes.spend(holder, "password_reset", code, changed_at, source=known, keep=keep)
 
     async def change_password(self, call: contract.ChangePassword) -> Done:
         """Replace the password of somebody who knows it."""
@@ -122,7 +140,7 @@ class PasswordService:
             raise Error(ErrorCode.NOT_FOUND, "there is no such user")
         if user.state == "suspended":
             raise Error(ErrorCode.USER_SUSPENDED, "the user is suspended")
-        await self.check_policy(call.new_password, user)
+        await self.check_policy(call.new_password, names_of(user))
         await self.prove(user, call.password)
         await self.replace(user, call.new_password)
         return Done()
@@ -147,17 +165,16 @@ class PasswordService:
         with suppress(Error):
             await self.matches(None, password)
 
-    async def check_policy(self, password: SecretStr, user: User | None, typed: str | None = None) -> None:
-        """Raise `weak_password` unless the policy accepts it for this user, or for whoever is called `typed`."""
-        words = _words(user) if user is not None else [typed] if typed is not None else []
-        await self._bus.call(CheckPasswordPolicy(password=password, context=words))
+    async def check_policy(self, password: SecretStr, names: list[str]) -> None:
+        """Raise `weak_password` unless the policy accepts it for somebody of these names."""
+        await self._bus.call(CheckPasswordPolicy(password=password, context=names))
 
     async def replace(self, user: User, password: SecretStr) -> tuple[User, datetime]:
         """Make it the user's password; returns the user as they are then and when it happened.
 
         An earlier version of `password` does not tell of the change, so it is told here.
         """
-        done = await self._bus.call(SetPassword(user_id=user.id, password=password, context=_words(user)))
+        done = await self._bus.call(SetPassword(user_id=user.id, password=password, context=names_of(user)))
         now = self._clock.now()
         events: list[Event] = []
         if done.changed_at is None:
@@ -178,5 +195,6 @@ def _reset_account(account: str, user: User | None) -> str:
     return accounts.nobody(account) if user is None or user.state == "suspended" else account
 
 
-def _words(user: User) -> list[str]:
-    return [word for word in (user.email, user.phone, user.username) if word is not None]
+def names_of(user: User | None) -> list[str]:
+    """What the user's password must not be; nothing for nobody."""
+    return [] if user is None else [name for name in (user.email, user.phone, user.username) if name is not None]

@@ -96,7 +96,7 @@ class ProviderSignInService:
         """Recognise who came back: first that it is the browser that went, then what the provider says."""
         asked_at = self._clock.now()
         state = call.state.get_secret_value()
-        pending = await self._pending.take(state, asked_at)
+        pending = await self._pending.take(state, asked_at, self._entropy.uuid())
         if pending is None or (pending.provider, pending.dialect) != (call.provider, call.dialect):
             raise _refused("there is no such state (any more)")
         if not self._states.is_browser(state, call.browser.get_secret_value(), pending.browser):

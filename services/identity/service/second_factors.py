@@ -58,12 +58,15 @@ class SecondFactorProver:
         except Error as error:
             raise unavailable(f"the second factor cannot be sent: {error.message}") from None
 
-    async def prove(self, user: User, factor: SecondFactor, code: str) -> None:
-        """Spend a code of the factor. Errors: wrong_code, too_many_attempts, unavailable."""
+    async def prove(self, user: User, factor: SecondFactor, code: str, source: str | None = None) -> None:
+        """Spend a code of the factor, from a network of that blinded name, if the account knows it.
+
+        Errors: wrong_code, too_many_attempts, unavailable.
+        """
         typed = "".join(code[:200].split())
         if factor == "email":
             try:
-                await self._codes.spend(accounts.of_user(user.id), "second_factor", typed)
+                await self._codes.spend(accounts.of_user(user.id), "second_factor", typed, source=source)
             except Error as error:
                 if error.code == ErrorCode.CODE_EXPIRED:
                     raise wrong_code() from None

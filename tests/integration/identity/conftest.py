@@ -129,13 +129,14 @@ class FakeOtp:
         return CodeIssued(expires_at=self.clock.now() + timedelta(minutes=10))
 
     async def check(self, call: CheckCode) -> Done:
-        """Spend it."""
+        """Spend it, or only look at it."""
         self.checked.append(call)
         which = (call.account, call.purpose)
         too_old = call.not_before is not None and which in self.made and self.made[which] < call.not_before
         if self.live.get(which) != call.code or too_old:
             raise Error(self.refusal, "the code is not the one that was sent")
-        del self.live[which]
+        if call.spend:
+            del self.live[which]
         return Done()
 
 

@@ -165,7 +165,7 @@ async def test_expired_code(identity: Identity) -> None:
 
 @pytest.mark.parametrize("weak", ["short", "", EMAIL, USERNAME])
 async def test_weak_password_spends_nothing(identity: Identity, weak: str) -> None:
-    """A weak password says why, before the code or the link is spent or an attempt is counted."""
+    """A weak password says why, before the code or the link is spent or an attempt is counted as failed."""
     user = await identity.create()
     await request(identity)
     await request(identity, reset_url=RESET_URL)
@@ -175,9 +175,36 @@ async def test_weak_password_spends_nothing(identity: Identity, weak: str) -> No
                 await reset(identity, proof, "short" if identifier == "nobody" else weak, identifier)
             assert (caught.value.code, caught.value.detail) == (ErrorCode.WEAK_PASSWORD, {"reasons": ["too_short"]})
         assert await outcome(change(identity, user, new=weak)) == "weak_password"
-    assert identity.platform.otp.checked == []
+    assert not [call for call in identity.platform.otp.checked if call.spend]
     assert await outcome(reset(identity, link_token(identity), identifier=None)) == "ok"
     assert await outcome(reset(identity, CODE, PASSWORD)) == "ok"
+
+
+@pytest.mark.parametrize("name", ["someone.else@example.com", "+498912345678901", "a.long.username.of.mine"])
+async def test_policy_tells_strangers_no_names(identity: Identity, name: str) -> None:
+    """That a password is one of the user's names is told to whoever has the code or the link, and to nobody else."""
+    kind = "email" if "@" in name else "phone" if name.startswith("+") else "username"
+    names = {"email": EMAIL, "username": USERNAME} | {kind: name}
+    await identity.create(**names)
+    typed = names["username" if kind == "email" else "email"]
+    await request(identity, typed)
+    await request(identity, typed, RESET_URL)
+    link = link_token(identity)
+    forged = link[:-1] + "y"
+    for wrong in ("000000", "111111"):
+        assert await outcome(reset(identity, wrong, name, typed)) == "wrong_code"
+        assert await outcome(reset(identity, wrong, name, "nobody.at.all@example.com")) == "wrong_code"
+        assert await outcome(reset(identity, forged, name, None)) == "wrong_code"
+    assert await outcome(reset(identity, CODE, name, typed)) == "weak_password"
+    assert await outcome(reset(identity, link, name, None)) == "weak_password"
+    assert await outcome(reset(identity, CODE, NEW_PASSWORD, typed)) == "ok"
+
+
+async def test_typed_names_are_judged_in_every_spelling(identity: Identity) -> None:
+    """A password that is the name just typed, in its canonical form too, is weak for users and for nobody alike."""
+    await identity.create(email="known.person@example.com")
+    for name in ("known.person@example.com", "other.person@example.com"):
+        assert await outcome(reset(identity, "000000", name, f" {name.upper()}")) == "weak_password"
 
 
 async def test_names_that_a_strangers_password_must_not_be(identity: Identity) -> None:

@@ -91,12 +91,11 @@ class Otp:
         code: str,
         account: str = ACCOUNT,
         purpose: Purpose = "sign_in",
-        *,
-        not_before: datetime | None = None,
+        **more: Any,
     ) -> str:
         """Try a code; returns "ok" or the code of the error."""
         try:
-            await self.call(CheckCode(account=account, purpose=purpose, code=code, not_before=not_before))
+            await self.call(CheckCode(account=account, purpose=purpose, code=code, **more))
         except Error as error:
             return error.code
         return "ok"

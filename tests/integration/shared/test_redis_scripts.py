@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -11,26 +10,29 @@ from redis.asyncio import Redis
 from shared.errors import Error
 from shared.redis import open_redis
 from shared.redis_scripts import RedisScripts
-from tests.support.proxy import TcpProxy
+from tests.support.proxy import TcpProxy, proxied_redis
 
 _COUNT = "return redis.call('INCR', KEYS[1])"
 _ECHO = "return ARGV[1]"
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
-    """What stands before Redis."""
-    url = urlsplit(redis_url)
-    async with TcpProxy(url.hostname or "", url.port or 6379) as listening:
-        yield listening
+async def standing(redis_url: str) -> AsyncIterator[tuple[TcpProxy, str]]:
+    """What stands before Redis, and its URL."""
+    async with proxied_redis(redis_url) as both:
+        yield both
 
 
 @pytest.fixture
-def behind(redis_url: str, proxy: TcpProxy) -> str:
+def proxy(standing: tuple[TcpProxy, str]) -> TcpProxy:
+    """What stands before Redis."""
+    return standing[0]
+
+
+@pytest.fixture
+def behind(standing: tuple[TcpProxy, str]) -> str:
     """The URL of Redis through the proxy."""
-    url = urlsplit(redis_url)
-    netloc = f"{url.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}".removeprefix("@")
-    return url._replace(netloc=netloc).geturl()
+    return standing[1]
 
 
 @pytest.fixture
@@ -72,6 +74,14 @@ async def test_a_call_that_fails_harms_no_other(scripts: RedisScripts, key: str)
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(answers[1], Error)
     assert answers[1].code == "unavailable"
+    assert (answers[0], answers[2]) == (1, 2)
+
+
+async def test_a_call_that_cannot_be_sent_harms_no_other(scripts: RedisScripts, key: str) -> None:
+    """An argument that has no encoding is its own caller's error."""
+    count, echo = scripts.register(_COUNT), scripts.register(_ECHO)
+    answers = await asyncio.gather(count([key]), echo([], ["\ud800"]), count([key]), return_exceptions=True)
+    assert isinstance(answers[1], UnicodeEncodeError)
     assert (answers[0], answers[2]) == (1, 2)
 
 
