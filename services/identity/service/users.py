@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from services.identity.domain import identifiers, totp
-from services.identity.domain.identifiers import Identifier
+from services.identity.domain import totp
 from services.identity.domain.totp import SecretBox
 from services.identity.repository.users import NewFactors, UserRepository
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.bus.bus import Bus
 from shared.bus.messages import Event
 from shared.clock import Clock
@@ -16,6 +16,7 @@ from shared.contracts.identity import User, UserList
 from shared.contracts.password import ImportPasswordHash, PasswordSet, SetPassword
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 
 
 class UserService:
