@@ -284,9 +284,14 @@ class SecuritySetting(Message):
 
 
 class SecuritySettings(Reply):
-    """All of them, by name."""
+    """All of them, by name.
+
+    `default_region` is the country of phone numbers without a country code, which is set at the start of `identity`
+    alone: whoever counts by a name has to read it as `identity` does.
+    """
 
     settings: list[SecuritySetting]
+    default_region: str | None = None
 
 
 class GetSecuritySettings(
