@@ -81,7 +81,7 @@ def build_app(
         handled = web.route(route.method, route.path, route.handler, expect_handler=_answer_expect, **route.kwargs)
         app.add_routes([handled])
 
-    security = SecuritySettingsFollower(bus, settings.limits, limits.replace, kit.telemetry)
+    security = SecuritySettingsFollower(bus, settings.limits, limits.replace, limits.read_numbers, kit.telemetry)
 
     async def follow(_app: web.Application) -> AsyncIterator[None]:
         tasks = (asyncio.create_task(feed.run()), asyncio.create_task(security.run()))

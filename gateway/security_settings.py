@@ -1,4 +1,4 @@
-"""Security settings that operators change while everything runs, as far as they are the gateway's: the limits."""
+"""What `identity` tells of settings, as far as it is the gateway's: the limits, and by what names they count."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,11 +20,22 @@ class SecuritySettingsFollower:
     `dragoman_security_settings_stale` say so.
     """
 
-    def __init__(self, bus: Bus, own_limits: str, take_limits: Callable[[str], None], telemetry: Telemetry) -> None:
-        """`take_limits` puts limits into force, or raises ValueError; `own_limits` hold while none are set."""
+    def __init__(
+        self,
+        bus: Bus,
+        own_limits: str,
+        take_limits: Callable[[str], None],
+        take_region: Callable[[str], None],
+        telemetry: Telemetry,
+    ) -> None:
+        """`take_limits` puts limits into force, or raises ValueError; `own_limits` hold while none are set.
+
+        `take_region` is told the country of phone numbers without a country code.
+        """
         self._bus = bus
         self._own_limits = own_limits
         self._take_limits = take_limits
+        self._take_region = take_region
         self._telemetry = telemetry
         self._limits = ""
         self._unheard: str | None = None
@@ -47,6 +58,8 @@ class SecuritySettingsFollower:
     async def _look(self) -> None:
         with context.request(context.request_id(), _ANSWER_SECONDS):
             told = await self._bus.call(GetSecuritySettings())
+        if told.default_region is not None:  # an earlier version does not tell it
+            self._take_region(told.default_region)
         limits = next((setting.value for setting in told.settings if setting.name == "limits"), "")
         if limits == self._limits:
             return

@@ -14,6 +14,7 @@ from gateway.limits.rules import Rule, parse
 from gateway.limits.windows import Counted, LocalWindows, Window
 from shared.clock import Clock
 from shared.errors import Error, ErrorCode, unavailable
+from shared.identifiers import identifier
 from shared.telemetry import Telemetry
 
 LIMIT_HEADERS = web.RequestKey("limit_headers", Mapping[str, str])
@@ -47,16 +48,22 @@ class Limits:
         self._clock = clock
         self._telemetry = telemetry
         self._away = False
+        self._region: str | None = None
 
     def replace(self, text: str) -> None:
         """Have other limits from now on; what was counted stays. Raises ValueError, and changes nothing."""
         self._rules = parse(text)
 
+    def read_numbers(self, default_region: str) -> None:
+        """Take phone numbers without a country code for ones of this country from now on, as `identity` does."""
+        self._region = default_region
+
     async def count(self, request: web.Request, *, account: str | None = None) -> None:
         """Count a request to one of the limited paths; `account` is what it is about, in the client's own words.
 
-        A request that is refused is counted nowhere, so that nobody is blocked for longer by trying. One whose address
-        cannot be determined is counted for its account alone: there is no bucket that strangers share.
+        Names count in the form in which `identity` knows them, however they are written. A request that is refused is
+        counted nowhere, so that nobody is blocked for longer by trying. One whose address cannot be determined is
+        counted for its account alone: there is no bucket that strangers share.
 
         Raises `rate_limited` with `retry_after`, and `detail` of `limit` (requests) and `reset` (RFC 3339);
         `unavailable` where Redis is away and the path's rule is to refuse then.
@@ -64,7 +71,7 @@ class Limits:
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else ""
         rule = self._rules.get(path, Rule())
-        counted = _counted(path, rule, account, self._addresses.source(request))
+        counted = self._counted(path, rule, account, self._addresses.source(request))
         if not counted:
             self._note(path, "allowed", "none")
             return
@@ -83,6 +90,25 @@ class Limits:
             retry_after=window.wait.total_seconds(),
             detail={"limit": one.quota.requests, "reset": reset},
         )
+
+    def _counted(self, path: str, rule: Rule, account: str | None, source: str | None) -> dict[str, Counted]:
+        """What a request is counted for; an account at an address that is not known has one share for all of these."""
+        quotas = rule.quotas()
+        names = {"address": source}
+        # Most sign-ins are counted by address alone, and need no name read.
+        if account is not None and quotas.keys() & {"account", "account_at_address"}:
+            names["account"] = self._about(account)
+            names["account_at_address"] = f"{source or 'unknown'} {names['account']}"
+        return {
+            name: Counted(_name(path, name, text), quota, rule.block)
+            for name, quota in quotas.items()
+            if (text := names.get(name)) is not None
+        }
+
+    def _about(self, account: str) -> str:
+        """The account, however it is written. What names nobody, such as a token, is folded alone."""
+        found = identifier(account, self._region)
+        return unicodedata.normalize("NFKC", account).casefold().strip() if found is None else found.value
 
     async def _decide(self, path: str, rule: Rule, counted: dict[str, Counted]) -> tuple[_Decided, str]:
         """What was counted with its windows, nothing where nobody counts; and who counted."""
@@ -125,19 +151,6 @@ def session_of(refresh_token: str) -> str:
     (services/token/domain/refresh_tokens.py). Any other text stands for itself.
     """
     return refresh_token[:_SESSION_LENGTH] if len(refresh_token) == _REFRESH_TOKEN_LENGTH else refresh_token
-
-
-def _counted(path: str, rule: Rule, account: str | None, source: str | None) -> dict[str, Counted]:
-    """What a request is counted for; an account at an address that is not known has one share for all of these."""
-    about = None if account is None else unicodedata.normalize("NFKC", account).casefold().strip()
-    names = {"account": about, "address": source}
-    if about is not None:
-        names["account_at_address"] = f"{source or 'unknown'} {about}"
-    return {
-        name: Counted(_name(path, name, text), quota, rule.block)
-        for name, quota in rule.quotas().items()
-        if (text := names.get(name)) is not None
-    }
 
 
 def _name(path: str, kind: str, text: str) -> str:

@@ -168,7 +168,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
 
 def _security(settings: IdentitySettings, repository: SecuritySettingRepository, kit: Kit) -> SecuritySettingsService:
     defaults = SecurityValues(otp_enabled=settings.otp_enabled, allow_new_users=settings.allow_new_users)
-    return SecuritySettingsService(defaults, repository, kit.clock, kit.telemetry)
+    return SecuritySettingsService(defaults, settings.default_region, repository, kit.clock, kit.telemetry)
 
 
 def _provider_client(settings: IdentitySettings, http: ClientSession, kit: Kit) -> tuple[ProviderClient, ProviderCheck]:

@@ -156,10 +156,20 @@ class SuspendUser(Call[User], subject="identity.suspend_user.v1", callers=("oper
     identifier: str
 
 
-class GetUser(Call[User], subject="identity.get_user.v1", callers=("gateway", "token"), idempotent=True):
-    """The user with that id. Error: not_found."""
+class KnownUser(User):
+    """A user; `named`: that the name in the call is theirs. An earlier version never says so."""
+
+    named: bool = False
+
+
+class GetUser(Call[KnownUser], subject="identity.get_user.v1", callers=("gateway", "token"), idempotent=True):
+    """The user with that id, and whether `name` (an id, e-mail, phone or username, in any form) is theirs.
+
+    Error: not_found.
+    """
 
     user_id: UUID
+    name: str | None = None
 
 
 class DeleteUser(Call[User], subject="identity.delete_user.v1", callers=("operator",), idempotent=True):
@@ -286,9 +296,14 @@ class SecuritySetting(Message):
 
 
 class SecuritySettings(Reply):
-    """All of them, by name."""
+    """All of them, by name.
+
+    `default_region` is the country of phone numbers without a country code, which is set at the start of `identity`
+    alone: whoever counts by a name has to read it as `identity` does.
+    """
 
     settings: list[SecuritySetting]
+    default_region: str | None = None
 
 
 class GetSecuritySettings(

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
@@ -105,6 +106,35 @@ async def test_refresh_for_weeks(platform: Platform, username: str) -> None:
         platform.clock.advance(days * 86_400)
         answer = await post(platform, "token-refresh", username=username, refresh_token=token)
         assert answer.status == status
+
+
+PHONED, NAMED = {"phone": "+491511230077"}, {"email": "ada@b\u00fccher.example"}
+
+
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [
+        *((PHONED, form) for form in ("+491511230077", "01511230077", "0151 1230077", "0049 151/1230077")),
+        *(
+            (NAMED, form)
+            for form in ("ada@b\u00fccher.example", "ADA@XN--bcher-kva.example", "ada@bu\u0308cher\u3002example")
+        ),
+    ],
+    ids=ascii,
+)
+async def test_refresh_by_whatever_signs_in(platform: Platform, names: dict[str, str], form: str) -> None:
+    """A name that opens the login also refreshes, as does what the token calls its user; another's does not."""
+    await platform.operate(CreateUser(**names, password=OLD, enforce_policy=False, replace=True))
+    platform.clock.advance(1)
+    tokens = await logged_in(platform, form)
+    claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+    for name in (form, claims["username"], claims["sub"].upper()):
+        answer = await post(platform, "token-refresh", username=name, refresh_token=tokens["refresh_token"])
+        assert answer.status == 200, name
+    others = ("01511230078", "+49 151 123007", "ada@bucher.example", "admin", str(UUID(int=7)), "no name")
+    for name in others:
+        answer = await post(platform, "token-refresh", username=name, refresh_token=tokens["refresh_token"])
+        assert (answer.status, answer.json()["message"]) == (401, "Unauthorized."), name
 
 
 async def test_code_expires(platform: Platform, username: str) -> None:

@@ -29,6 +29,7 @@ RULES = "; ".join(
         "/api/v2/2fa/confirm account=2/60 block=600",
         "/api/v2/refresh account=2/60 account_at_address=off block=600",
         "/otp/send account=2/600 address=off block=600",
+        "/v1/forgot-password account=2/600 address=off block=600",
     ]
 )
 TOO_MANY: dict[str, Any] = {
@@ -223,6 +224,30 @@ async def test_codes_for_an_address(limited: Platform) -> None:
     statuses = [(await limited.send_code(email="coded@example.com"))[0] for _ in range(3)]
     assert statuses == [200, 200, 429]
     assert (await limited.send_code(email="other@example.com"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "ADA@b\u00fccher.example.org",
+        "ada@bu\u0308cher.example.org",
+        "ada@xn--bcher-kva.example.org",
+        "ada@b\u00fccher\u3002example\u3002org",
+        *("ada@b\u00fccher.exa" + "\ufe0f" * times + "mple.org" for times in (1, 2, 9)),
+    ],
+    ids=ascii,
+)
+async def test_an_address_written_otherwise(limited: Platform, form: str) -> None:
+    """However an address is written, what is sent to it counts as sent to one address."""
+    limited.clock.advance(3600)
+    paths = {"/v1/forgot-password": "username", "/otp/send": "email"}
+    bearer = (await limited.token("client_credentials"))[1]["access_token"]
+    for path, name in paths.items():
+        statuses = []
+        for address in ("ada@b\u00fccher.example.org", form, form):
+            headers = {"Authorization": f"Bearer {bearer}"}
+            statuses.append((await limited.send("POST", path, json={name: address}, headers=headers)).status)
+        assert statuses == ([204, 204, 429] if name == "username" else [200, 200, 429])
 
 
 async def test_only_passwords_are_limited_at_the_token_endpoint(limited: Platform, address: str) -> None:

@@ -1,5 +1,7 @@
 """Limits that an operator changes while clients are served."""
 
+from itertools import count
+
 import pytest
 
 from shared.contracts.identity import SetSecuritySetting
@@ -58,3 +60,22 @@ async def test_limits_are_followed(open_other: OpenPlatform) -> None:
         await change(platform, None)
         await until(platform, "")
         assert (await policy(platform, "two@example.com"))[0] == 401
+
+
+async def test_numbers_of_the_country(open_other: OpenPlatform) -> None:
+    """A number without its country code has the limit of the same number with it, in whatever country that is."""
+    limits = "/v1/forgot-password account=1/600 address=off block=600"
+    async with open_other(gateway_limits=limits, identity_default_region="NZ") as platform:
+
+        async def asked(number: str) -> int:
+            return (await platform.send("POST", "/v1/forgot-password", json={"username": number})).status
+
+        numbers = count(1000)
+
+        async def look() -> bool | None:
+            number = next(numbers)
+            assert await asked(f"+64 21 123 {number}") == 204
+            return await asked(f"021 123 {number}") == 429 or None
+
+        await eventually(look, DEADLINE_SECONDS, "the gateway has heard what country it is in")
+        assert await asked("+49 21 123 1000") == 204  # as it is written at home, it looks like the first

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from services.identity.domain.identifiers import LONGEST, Identifier
 from shared.contracts.identity import User
+from shared.identifiers import LONGEST, Identifier
 
 
 def of_user(user_id: UUID) -> str:

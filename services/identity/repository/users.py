@@ -8,12 +8,12 @@ from uuid import UUID
 
 import asyncpg
 
-from services.identity.domain.identifiers import Identifier
 from services.identity.domain.providers import ProviderLink
 from shared.bus.messages import Event
 from shared.bus.outbox import Outbox
 from shared.contracts.identity import User, UserState
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 from shared.postgres import Connection, Database
 from shared.together import Together
 

@@ -1,8 +1,7 @@
 """Who somebody is: an identifier and a secret in, a user or what else it takes out."""
 
-from services.identity.domain import accounts, identifiers
+from services.identity.domain import accounts
 from services.identity.domain.challenges import Proof, required_factor
-from services.identity.domain.identifiers import Identifier
 from services.identity.repository.users import NewFactors, UserRepository
 from services.identity.service.attempts import Attempt, Attempts
 from services.identity.service.challenges import ChallengeService
@@ -11,11 +10,13 @@ from services.identity.service.passwords import PasswordService
 from services.identity.service.second_factors import METHODS, SecondFactorProver, second_factor_required
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.clock import Clock
 from shared.contracts import identity as contract
 from shared.contracts.identity import Authentication, User
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 
 
 class AuthenticationService:

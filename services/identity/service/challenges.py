@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from services.identity.domain import accounts, identifiers
+from services.identity.domain import accounts
 from services.identity.domain.challenges import OpenChallenge, Proof, required_factor
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.users import UserRepository
@@ -13,6 +13,7 @@ from services.identity.service.attempts import UNDECIDED, Attempts
 from services.identity.service.passwords import PasswordService, names_of
 from services.identity.service.second_factors import METHODS, SecondFactorProver, second_factor_required
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.clock import Clock
 from shared.contracts import identity as contract
 from shared.contracts.identity import Authentication, Challenge, ChallengeKind, SecondFactor, User

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from services.identity.domain import accounts, identifiers
+from services.identity.domain import accounts
 from services.identity.repository.users import UserRepository
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.bus.bus import Bus
 from shared.contracts import identity as contract
 from shared.contracts.identity import CodeSent

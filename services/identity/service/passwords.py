@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from services.identity.domain import accounts, identifiers, reset_links
+from services.identity.domain import accounts, reset_links
 from services.identity.domain.challenges import required_factor
-from services.identity.domain.identifiers import Identifier
 from services.identity.repository.users import UserRepository
 from services.identity.service.attempts import Attempts
 from services.identity.service.codes import CodeService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.bus.bus import Bus
 from shared.bus.messages import Done, Event
 from shared.clock import Clock
@@ -22,6 +22,7 @@ from shared.contracts.otp import IssueCode
 from shared.contracts.password import CheckPasswordPolicy, SetPassword, VerifyPassword
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 
 _NOWHERE = "nobody@example.invalid"
 """An address for messages that are not sent, where no address was given (RFC 2606 §2)."""

@@ -2,9 +2,8 @@
 
 from pydantic import SecretStr
 
-from services.identity.domain import accounts, identifiers
+from services.identity.domain import accounts
 from services.identity.domain.challenges import Proof, required_factor
-from services.identity.domain.identifiers import Identifier
 from services.identity.domain.provider_states import LIFE, STATE_BYTES, PendingSignIn, ProviderStates, encoded
 from services.identity.domain.providers import Person, ProviderLink
 from services.identity.metrics import ProviderMetrics
@@ -15,12 +14,14 @@ from services.identity.repository.users import NewFactors, UserRepository
 from services.identity.service.attempts import Attempts
 from services.identity.service.challenges import ChallengeService
 from services.identity.service.security_settings import SecuritySettingsService
+from shared import identifiers
 from shared.clock import Clock
 from shared.contracts import providers as contract
 from shared.contracts.identity import Authentication, User, UserCreated
 from shared.contracts.providers import Provider, ProviderRedirect
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode, unavailable
+from shared.identifiers import Identifier
 from shared.telemetry import Telemetry
 
 _METHODS = ("fed",)

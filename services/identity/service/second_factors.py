@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from services.identity.domain import accounts, identifiers, totp
+from services.identity.domain import accounts, totp
 from services.identity.domain.recovery_codes import RecoveryCodes
 from services.identity.domain.totp import SecretBox
 from services.identity.repository.second_factors import SecondFactorRepository, StoredTotp
@@ -13,6 +13,7 @@ from services.identity.service.attempts import Attempts
 from services.identity.service.codes import CodeService
 from services.identity.service.passwords import PasswordService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.bus.bus import Bus
 from shared.bus.messages import Done
 from shared.clock import Clock

@@ -27,10 +27,16 @@ class SecuritySettingsService:
     """
 
     def __init__(
-        self, defaults: SecurityValues, repository: SecuritySettingRepository, clock: Clock, telemetry: Telemetry
+        self,
+        defaults: SecurityValues,
+        default_region: str,
+        repository: SecuritySettingRepository,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
-        """`defaults` hold for whatever nobody has changed."""
+        """`defaults` hold for whatever nobody has changed; `default_region` is only told along with them."""
         self._defaults = defaults
+        self._default_region = default_region
         self._repository = repository
         self._clock = clock
         self._telemetry = telemetry
@@ -129,7 +135,7 @@ class SecuritySettingsService:
                     changed_by=stored.changed_by if stored is not None else None,
                 )
             )
-        return SecuritySettings(settings=settings)
+        return SecuritySettings(settings=settings, default_region=self._default_region)
 
 
 def _invalid(problem: str) -> Error:

@@ -2,20 +2,21 @@
 
 from uuid import UUID
 
-from services.identity.domain import identifiers, totp
-from services.identity.domain.identifiers import Identifier
+from services.identity.domain import totp
 from services.identity.domain.totp import SecretBox
 from services.identity.repository.users import NewFactors, UserRepository
 from services.identity.service.security_settings import SecuritySettingsService
 from services.identity.settings import IdentitySettings
+from shared import identifiers
 from shared.bus.bus import Bus
 from shared.bus.messages import Event
 from shared.clock import Clock
 from shared.contracts import identity as contract
-from shared.contracts.identity import User, UserList
+from shared.contracts.identity import KnownUser, User, UserList
 from shared.contracts.password import ImportPasswordHash, PasswordSet, SetPassword
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 
 
 class UserService:
@@ -122,12 +123,14 @@ class UserService:
         suspended = await self._users.set_state(user.id, "suspended", now, event)
         return suspended or user
 
-    async def get_user(self, call: contract.GetUser) -> User:
-        """The user with that id."""
+    async def get_user(self, call: contract.GetUser) -> KnownUser:
+        """The user with that id, and whether a name is theirs."""
         user = await self._users.get(call.user_id)
         if user is None:
             raise Error(ErrorCode.NOT_FOUND, "there is no such user")
-        return user
+        name = identifiers.identifier(call.name or "", self._settings.default_region)
+        own = {"id": str(user.id), "email": user.email, "phone": user.phone, "username": user.username}
+        return KnownUser(**dict(user), named=name is not None and own[name.kind] == name.value)
 
     async def delete_user(self, call: contract.DeleteUser) -> User:
         """Delete a user; the event ends their sessions."""

@@ -98,11 +98,16 @@ def open_edge(redis_url: str, redis_prefix: str, proxy: TcpProxy) -> OpenEdge:
     behind = SecretStr(urlunsplit(parts._replace(netloc=netloc)))
 
     @asynccontextmanager
-    async def opened(text: str = "", *, trusted: str = "10.0.0.0/8", with_redis: bool = True) -> AsyncIterator[Edge]:
+    async def opened(
+        text: str = "", *, trusted: str = "10.0.0.0/8", with_redis: bool = True, region: str | None = "DE"
+    ) -> AsyncIterator[Edge]:
         clock, telemetry = FakeClock(), Telemetry("gateway")
         addresses = Addresses(parse_networks([trusted]))
         async with open_windows(behind if with_redis else SecretStr(""), redis_prefix) as windows:
-            edge = Edge(Limits(text, windows, addresses, clock, telemetry), clock, telemetry)
+            limits = Limits(text, windows, addresses, clock, telemetry)
+            if region is not None:
+                limits.read_numbers(region)
+            edge = Edge(limits, clock, telemetry)
             await edge.route()
             yield edge
 
@@ -136,14 +141,54 @@ async def test_what_is_told(open_edge: OpenEdge, with_redis: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["A@Example.com", "  a@example.com ", "\uff21@example.com", "a@EXAMPLE.COM\n"], ids=ascii
+    ("account", "name"),
+    [
+        *(("a@example.com", form) for form in ("A@Example.com", "  a@example.com ", "a@EXAMPLE.COM\n")),
+        *(
+            ("a@example.com", form)
+            for form in ("a@\uff45xample.com", "a@exa\ufe0f\ufe0fmple.com", "a@example\u3002com")
+        ),
+        *(("a@b\u00fccher.de", form) for form in ("a@XN--bcher-kva.de", "a@bu\u0308cher.de")),
+        *(("+4915112345678", form) for form in ("0151 12345678", "0151/1234-5678", "0049 (151) 12345678")),
+        *(("someone", form) for form in ("SomeOne", " \uff53\uff4f\uff4d\uff45\uff4f\uff4e\uff45")),
+        ("4d0c6ae3-4f0b-4a6a-9c1e-1d6f6d2f5a10", "4D0C6AE3-4F0B-4A6A-9C1E-1D6F6D2F5A10"),
+        ("no name at all", " No name \uff21t all"),
+    ],
+    ids=ascii,
 )
-async def test_one_account(open_edge: OpenEdge, name: str) -> None:
-    """Capitals, spaces and characters of the same meaning make no other account."""
+async def test_one_account(open_edge: OpenEdge, account: str, name: str) -> None:
+    """Whatever names the same account, or nobody in the same words, makes no other account."""
     async with open_edge(f"{PATH} account_at_address=2/60") as edge:
-        assert await edge.codes(2) == ["ok", "ok"]
+        assert await edge.codes(2, account=account) == ["ok", "ok"]
         assert await edge.codes(1, account=name) == [REFUSED]
         assert await edge.codes(1, account="b@example.com") == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a@example.com", "\uff21@example.com"),
+        ("stra\u00dfe@example.com", "strasse@example.com"),
+        ("a@stra\u00dfe.de", "a@strasse.de"),
+        ("+4915112345678", "+64 151 12345678"),
+        ("someone@example.com", "someone"),
+        ("some.one@example.com", "someone@example.com"),
+    ],
+    ids=ascii,
+)
+async def test_two_accounts(open_edge: OpenEdge, one: str, other: str) -> None:
+    """Names that identity tells apart have limits of their own, however much they look alike."""
+    async with open_edge(f"{PATH} account_at_address=1/60") as edge:
+        assert await edge.codes(2, account=one) == ["ok", REFUSED]
+        assert await edge.codes(1, account=other) == ["ok"]
+
+
+async def test_country_unknown(open_edge: OpenEdge) -> None:
+    """Until it is known what country numbers are of, those without a country code are nobody else's."""
+    async with open_edge(f"{PATH} account_at_address=1/60", region=None) as edge:
+        assert await edge.codes(2, account="+4915112345678") == ["ok", REFUSED]
+        assert await edge.codes(1, account="+49 (0) 151-12345678") == [REFUSED]
+        assert await edge.codes(2, account="0151 12345678") == ["ok", REFUSED]
 
 
 async def test_paths_apart(open_edge: OpenEdge) -> None:

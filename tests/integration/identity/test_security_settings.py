@@ -258,3 +258,10 @@ async def test_on_the_schema_of_the_release_before(platform: Platform) -> None:
             assert await outcome(identity.send_code(email=EMAIL)) == "feature_disabled"
     finally:
         await platform.database.execute("ALTER TABLE IF EXISTS identity.not_yet RENAME TO security_settings")
+
+
+async def test_country_is_told(platform: Platform) -> None:
+    """Who asks for the settings is told what country a number without a country code is taken for one of."""
+    async with platform.running(default_region="nz") as identity:
+        told = await identity.callers["gateway"].call(GetSecuritySettings())
+    assert told.default_region == "NZ"

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4  # noqa: TID251 - tests need fresh ids only
 
 import pytest
 
-from shared.contracts.identity import ListUsers
+from shared.contracts.identity import GetUser, ListUsers
 from shared.errors import Error, ErrorCode
 from tests.integration.identity.conftest import (
     EMAIL,
@@ -18,6 +18,8 @@ from tests.integration.identity.conftest import (
     Platform,
     outcome,
 )
+
+OTHERS_ID = "4d0c6ae3-4f0b-4a6a-9c1e-1d6f6d2f5a10"
 
 
 async def test_created(identity: Identity) -> None:
@@ -46,6 +48,30 @@ async def test_taken(identity: Identity, again: dict[str, str], field: str) -> N
     assert (caught.value.code, caught.value.detail) == (ErrorCode.CONFLICT, {"field": field})
     assert identity.platform.password.kept == {user.id: PASSWORD}
     assert await identity.told() == ["identity.user_created.v1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        *((name, True) for name in (EMAIL, " SOMEONE@Example.com", "someone@example\u3002com", "SomeOne", "{id}")),
+        *((name, True) for name in (PHONE, "0151/12345678", "0049 151 12345678")),
+        *((name, False) for name in (None, "", "None", "somebody", "someone@example.org", "0151/12345679", OTHERS_ID)),
+    ],
+    ids=ascii,
+)
+async def test_whom_a_name_names(identity: Identity, name: str | None, named: bool) -> None:
+    """Who asks for a user is told whether a name, in whatever form, is one of theirs."""
+    user = await identity.create()
+    asked = None if name is None else name.replace("{id}", str(user.id).upper())
+    found = await identity.callers["token"].call(GetUser(user_id=user.id, name=asked))
+    assert (found.id, found.email, found.named) == (user.id, EMAIL, named)
+
+
+async def test_names_that_a_user_lacks(identity: Identity) -> None:
+    """A name of a kind that the user has none of is another's."""
+    user = await identity.create(username=USERNAME)
+    for name in (EMAIL, PHONE, "None", "none"):
+        assert not (await identity.callers["token"].call(GetUser(user_id=user.id, name=name))).named
 
 
 async def test_created_at_once(identity: Identity) -> None:

@@ -26,6 +26,7 @@ from shared.contracts.identity import (
     Challenge,
     ChallengeKind,
     GetUser,
+    KnownUser,
     SecondFactor,
     User,
     UserState,
@@ -76,6 +77,7 @@ class FakeIdentity:
         self.calls: list[Authenticate | AuthenticateByProvider | AnswerChallenge] = []
         self.states: dict[UUID, UserState] = {}
         self.gone: set[UUID] = set()
+        self.known_names: set[str] = set()
         self.challenges: dict[str, tuple[str, str, str, str]] = {}
         self.proved_at: datetime | None = None
         self.before_answer: Callable[[], Awaitable[object]] | None = None
@@ -133,12 +135,16 @@ class FakeIdentity:
                 await self.after_new_password(changed_at)
         return Authentication(user=self._user(identifier), methods=methods, proved_at=proved_at)
 
-    async def get_user(self, call: GetUser) -> User:
-        """The one with more than one name, or anybody else."""
+    async def get_user(self, call: GetUser) -> KnownUser:
+        """The one with more than one name, or anybody else; `known_names` are theirs in other forms.
+
+        Without any it answers as one of an earlier version does, who says nothing of names.
+        """
         if call.user_id in self.gone:
             raise Error(ErrorCode.NOT_FOUND, "there is no such user")
         user = self._user(USERNAME if call.user_id == self.user_id else f"{call.user_id}@example.com")
-        return user.model_copy(update={"state": self.states.get(call.user_id, "active")})
+        state = self.states.get(call.user_id, "active")
+        return KnownUser(**dict(user) | {"state": state}, named=call.name in self.known_names)
 
     def _challenge(self, dialect: str, identifier: str, kind: ChallengeKind, method: str = "pwd") -> Challenge:
         token = str(uuid4())

@@ -89,6 +89,24 @@ async def test_names_of_the_user(token: Token, name: str) -> None:
     assert await outcome(token.refresh_in("enterprise", held, username=name)) == "ok"
 
 
+async def test_the_id_is_a_name(token: Token) -> None:
+    """The id, by which a token calls a user without username and e-mail address, will do in whatever case."""
+    held = await token.sign_in_to("enterprise")
+    for name in (str(token.platform.identity.user_id), str(token.platform.identity.user_id).upper()):
+        assert await outcome(token.refresh_in("enterprise", held, username=name)) == "ok"
+
+
+async def test_a_name_in_another_form(token: Token) -> None:
+    """Whatever identity takes for a name of the session's user will do, and only that."""
+    held = await token.sign_in_to("enterprise")
+    name = "021 123 4567"
+    assert await outcome(token.refresh_in("enterprise", held, username=name)) == "session_unknown"
+    token.platform.identity.known_names.add(name)
+    assert await outcome(token.refresh_in("enterprise", held, username=name)) == "ok"
+    assert await outcome(token.refresh_in("enterprise", held, username="021 123 4568")) == "session_unknown"
+    assert await uses(token, held) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [

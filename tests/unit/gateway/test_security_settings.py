@@ -24,6 +24,7 @@ class Identity:
 
     def __init__(self) -> None:
         self.limits = ""
+        self.region: str | None = None
         self.failure: Exception | None = None
         self.remaining: float | None = None
         self.asked: asyncio.Queue[None] = asyncio.Queue()
@@ -36,7 +37,8 @@ class Identity:
         if self.failure is not None:
             raise self.failure
         others = [SecuritySetting(name=name, value="true", default="false") for name in ("otp_enabled", "new_one")]
-        return SecuritySettings(settings=[*others, SecuritySetting(name="limits", value=self.limits, default="")])
+        settings = [*others, SecuritySetting(name="limits", value=self.limits, default="")]
+        return SecuritySettings(settings=settings, default_region=self.region)
 
     async def heard(self) -> None:
         """Return once something that was set before was heard and dealt with: it was asked for two more times."""
@@ -48,7 +50,11 @@ class Identity:
 
 
 class Taken(list[str]):
-    """What was put into force, one after the other; "unreadable" cannot be."""
+    """What was put into force, one after the other; "unreadable" cannot be. `regions` are the countries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.regions: set[str] = set()
 
     def take(self, text: str) -> None:
         """Put into force."""
@@ -74,7 +80,7 @@ async def taken(identity: Identity, telemetry: Telemetry, monkeypatch: pytest.Mo
     """What a running follower puts into force."""
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.0)
     into = Taken()
-    follower = SecuritySettingsFollower(cast("Bus", identity), OWN, into.take, telemetry)
+    follower = SecuritySettingsFollower(cast("Bus", identity), OWN, into.take, into.regions.add, telemetry)
     async with background(asyncio.create_task(follower.run())):
         yield into
 
@@ -122,3 +128,14 @@ async def test_what_cannot_be_read(identity: Identity, taken: Taken, telemetry: 
     identity.limits = "second"
     await identity.heard()
     assert (taken, stale(telemetry)) == (["first", "second"], 0)
+
+
+async def test_country(identity: Identity, taken: Taken) -> None:
+    """The country that numbers are of is passed on; an `identity` of an earlier version, which tells none, is heard."""
+    await identity.heard()
+    assert taken.regions == set()
+    identity.region = "NZ"
+    await identity.heard()
+    identity.region = None
+    await identity.heard()
+    assert taken.regions == {"NZ"}

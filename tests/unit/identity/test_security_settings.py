@@ -82,7 +82,7 @@ async def test_a_slow_read_brings_nothing_back() -> None:
     """What a read that began before a change finds after it does not undo what is known already."""
     clock, repository = FakeClock(), SlowRepository()
     kept = cast("SecuritySettingRepository", repository)
-    service = SecuritySettingsService(DEFAULTS, kept, clock, Telemetry("identity"))
+    service = SecuritySettingsService(DEFAULTS, "DE", kept, clock, Telemetry("identity"))
     slow = asyncio.create_task(service.get_security_settings(GetSecuritySettings()))
     first = await begun(repository)
     repository.stored.append(StoredSetting("otp_enabled", "false", clock.now(), "ada"))
@@ -100,7 +100,7 @@ async def test_settings_of_another_version(name: str, value: str) -> None:
     """A kept setting that this version does not know, or cannot read, leaves the others as they are."""
     clock, repository = FakeClock(), SlowRepository()
     kept = cast("SecuritySettingRepository", repository)
-    service = SecuritySettingsService(DEFAULTS, kept, clock, Telemetry("identity"))
+    service = SecuritySettingsService(DEFAULTS, "DE", kept, clock, Telemetry("identity"))
     repository.stored += [
         StoredSetting(name, value, clock.now(), "ada"),
         StoredSetting("allow_new_users", "true", clock.now(), "ada"),

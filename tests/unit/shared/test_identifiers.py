@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.identity.domain import identifiers
-from services.identity.domain.identifiers import Identifier
+from shared import identifiers
 from shared.errors import Error, ErrorCode
+from shared.identifiers import Identifier
 
 REGION = "DE"
 USERNAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=70)

@@ -42,8 +42,8 @@ def email(text: str) -> Identifier:
         raise _invalid("email", "not an e-mail address") from None
 
 
-def phone(text: str, default_region: str) -> Identifier:
-    """The phone number in E.164; one without country code is read as one of `default_region`.
+def phone(text: str, default_region: str | None) -> Identifier:
+    """The phone number in E.164; one without country code is read as one of `default_region`, and is none without that.
 
     "Possible" is enough: numbering plans change more often than libraries.
     Raises `invalid_request` with `detail.field` "phone".
@@ -72,7 +72,7 @@ def username(text: str) -> Identifier:
     return Identifier("username", folded)
 
 
-def identifier(text: str, default_region: str) -> Identifier | None:
+def identifier(text: str, default_region: str | None) -> Identifier | None:
     """What somebody typed to name an account, whichever kind it is; None when it can't name one."""
     text = text.strip()
     if not text or len(text) > LONGEST:
