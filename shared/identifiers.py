@@ -31,11 +31,12 @@ class Identifier:
 def email(text: str) -> Identifier:
     """The canonical e-mail address: Unicode NFC, domain as IDNA allows it, all in lower case.
 
-    The local part is case-sensitive by RFC 5321 §2.3.11 and by no mail service that people use.
+    The local part is case-sensitive by RFC 5321 §2.3.11 and by no mail service that people use. One that looks like an
+    encoded word (RFC 2047 §2) is refused: on the way to a mail server it would be decoded, into somebody else's address.
     Raises `invalid_request` with `detail.field` "email".
     """
     try:
-        if len(text) > LONGEST:
+        if len(text) > LONGEST or "=?" in text:
             raise _invalid("email", "not an e-mail address")
         return Identifier("email", validate_email(text.strip(), check_deliverability=False).normalized.lower())
     except EmailNotValidError:

@@ -51,6 +51,7 @@ def test_one_form_of_an_email(text: str, canonical: str) -> None:
         *("", "@", "someone", "someone@", "@example.com", "a@b@example.com", "some one@example.com", "a@example..com"),
         *("Some One <someone@example.com>", "someone@[127.0.0.1]", "someone@localhost", "a\0@example.com"),
         *("a\r\nBcc: x@example.com", "x" * 321 + "@example.com", '"a b"@example.com'),
+        "=?utf-8?q?someone?=@example.com",
     ],
 )
 def test_no_email(text: str) -> None:
