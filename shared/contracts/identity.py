@@ -216,6 +216,7 @@ class TotpSetup(Reply):
 class GenerateTotp(Call[TotpSetup], subject="identity.generate_totp.v1", callers=("gateway",), timeout=5.0):
     """A new TOTP secret (RFC 6238) for somebody who knows the password; nothing is kept until it is enabled.
 
+    It can be for an hour, and at most two.
     Errors: wrong_password, too_many_attempts, conflict when TOTP is on already, not_found.
     """
 
@@ -224,10 +225,11 @@ class GenerateTotp(Call[TotpSetup], subject="identity.generate_totp.v1", callers
 
 
 class EnableTotp(Call[Done], subject="identity.enable_totp.v1", callers=("gateway",)):
-    """Turn TOTP on by a secret and one of its codes, which is spent by that.
+    """Turn TOTP on by a secret that `GenerateTotp` gave for this user, and one of its codes, which is spent by that.
 
-    Errors: wrong_code, too_many_attempts, invalid_request with `detail.field` for what is no secret, conflict when
-    TOTP is on already, not_found.
+    Errors: wrong_code, too_many_attempts, invalid_request with `detail.field` for what is no secret, and with
+    `detail.reason` "not_generated" for one that was not given for this user, or too long ago; conflict when TOTP is on
+    already, not_found.
     """
 
     user_id: UUID

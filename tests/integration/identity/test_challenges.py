@@ -265,7 +265,8 @@ async def test_factor_turned_on_meanwhile(identity: Identity) -> None:
     """Who has turned a second factor on since has to prove it: the challenge for the rest is not enough any more."""
     user = await identity.create(must_change_password=True)
     token = await identity.challenged()
-    await identity.enable_totp(user, TOTP_SECRET, identity.totp())
+    secret = await identity.totp_secret(user)
+    await identity.enable_totp(user, secret, identity.totp(secret))
     with pytest.raises(Error) as caught:
         await identity.answer("new_password", token, NEW_PASSWORD)
     assert (caught.value.code, caught.value.detail) == (ErrorCode.SECOND_FACTOR_REQUIRED, {"factor": "totp"})
@@ -277,7 +278,8 @@ async def test_stronger_factor_turned_on_meanwhile(identity: Identity) -> None:
     """An e-mailed code does not do any more for who has turned an authenticator on since it was sent."""
     user = await identity.create(email_second_factor=True)
     token = await identity.challenged()
-    await identity.enable_totp(user, TOTP_SECRET, identity.totp())
+    secret = await identity.totp_secret(user)
+    await identity.enable_totp(user, secret, identity.totp(secret))
     assert await outcome(identity.answer("second_factor", token, CODE)) == "second_factor_required"
     assert await outcome(identity.answer("second_factor", token, CODE)) == "challenge_unknown"
 
