@@ -125,6 +125,32 @@ async def test_weak_new_password(identity: Identity) -> None:
     assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
 
 
+async def test_the_temporary_password_is_no_new_one(identity: Identity) -> None:
+    """The password that has to be changed is refused as the new one, and the challenge lives on, however often."""
+    user = await identity.create(must_change_password=True)
+    token = await identity.challenged()
+    for _ in range(5):
+        with pytest.raises(Error) as caught:
+            await identity.answer("new_password", token, PASSWORD)
+        assert (caught.value.code, caught.value.detail) == (ErrorCode.WEAK_PASSWORD, {"reasons": ["same_as_before"]})
+    assert await outcome(identity.authenticate(EMAIL)) == "password_change_required"
+    assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
+    assert identity.platform.password.kept[user.id] == NEW_PASSWORD
+
+
+async def test_a_new_password_sent_twice(identity: Identity) -> None:
+    """Of two answers with one password, the later one finds the challenge gone: its password is not called old."""
+    await identity.create(must_change_password=True)
+    token = await identity.challenged()
+
+    async def overtake() -> None:
+        identity.platform.password.verifying = None
+        assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
+
+    identity.platform.password.verifying = overtake
+    assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "challenge_unknown"
+
+
 async def test_second_factor_before_the_new_password(identity: Identity) -> None:
     """Who has to do both proves the second factor first; the answer to that is the other challenge."""
     await identity.create(must_change_password=True, totp_secret=TOTP_SECRET)
