@@ -122,6 +122,9 @@ AT_PATH: Mapping[str, Mapping[ErrorCode, tuple[int, str, str]]] = {
     "/users/me/tfa/disable": {ErrorCode.NOT_FOUND: (400, "INVALID_PAYLOAD", "TFA is not enabled for this user")},
 }
 
+_WRONG: Mapping[str, str] = {"not_generated": "is not from /users/me/tfa/generate, or is too old"}
+"""What is wrong with a field, by the reason in an error's detail."""
+
 _EXTENSIONS: Mapping[ErrorCode, tuple[str, ...]] = {
     ErrorCode.RATE_LIMITED: ("limit", "reset"),
     ErrorCode.SECOND_FACTOR_REQUIRED: ("challenge",),
@@ -168,7 +171,7 @@ class Directus:
         elif error.code == ErrorCode.INVALID_TOKEN and error.detail.get("expired"):
             status, code, message = _EXPIRED
         elif error.code == ErrorCode.INVALID_REQUEST and error.detail.get("field"):
-            message = f'"{error.detail["field"]}" is invalid'
+            message = f'"{error.detail["field"]}" {_WRONG.get(str(error.detail.get("reason")), "is invalid")}'
         elif error.code == ErrorCode.WEAK_PASSWORD:
             message = message.format(reasons=", ".join(password_problems(error.detail)))
         headers: dict[str, str] = {}

@@ -61,4 +61,5 @@ _PASSWORD_REASONS = {
     "common": "not a common one",
     "repeated": "not the same over and over, nor a row of keys",
     "context": "not the user's name or address",
+    "same_as_before": "not the same as before",
 }

@@ -161,7 +161,7 @@ SECTION = Section(
             proof="user",
         ),
         ("POST", "/users/me/tfa/enable"): Operation(
-            does="Turn TOTP on, by an otp of the secret.",
+            does="Turn TOTP on, by an otp of the secret that generate gave for this user an hour ago or less.",
             body=TfaEnable,
             example={"secret": "JBSWY3DPEHPK3PXP", "otp": "123456"},
             status=204,

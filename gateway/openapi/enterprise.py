@@ -44,7 +44,7 @@ SECTION = Section(
             example={"session": "AQID…", "username": "temp", "new_password": "correct horse battery staple"},
             multipart=True,
             answer=_TOKENS,
-            refusals={401: "The challenge is over, or the new password is too weak.", 422: _INVALID},
+            refusals={401: "The challenge is over, or the new password is too weak or the old one.", 422: _INVALID},
         ),
         ("POST", "/v1/token-refresh"): Operation(
             does="Give new access and id tokens; the refresh token stays.",
@@ -94,7 +94,10 @@ SECTION = Section(
             },
             multipart=True,
             status=204,
-            refusals={401: "The token or the old password is wrong, or the new one too weak.", 422: _INVALID},
+            refusals={
+                401: "The token or the old password is wrong, or the new one too weak or the same.",
+                422: _INVALID,
+            },
         ),
     },
 )

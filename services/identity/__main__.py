@@ -14,7 +14,7 @@ from services.identity.domain.keys import Names
 from services.identity.domain.provider_states import ProviderStates
 from services.identity.domain.recovery_codes import RecoveryCodes
 from services.identity.domain.security_settings import SecurityValues
-from services.identity.domain.totp import SecretBox
+from services.identity.domain.totp import NewSecrets, SecretBox
 from services.identity.metrics import IdentityMetrics, ProviderMetrics
 from services.identity.providers.check import ProviderCheck
 from services.identity.providers.client import ProviderClient
@@ -94,7 +94,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
         secret_key = decode_key(settings.secret_key)
         previous = decode_key(settings.secret_key_previous)
         names, box = Names(secret_key), SecretBox(secret_key, entropy, previous)
-        recovery_codes = RecoveryCodes(secret_key, previous)
+        new_secrets, recovery_codes = NewSecrets(secret_key, entropy, previous), RecoveryCodes(secret_key, previous)
         outbox = Outbox("identity", entropy)
         users = UserRepository(database, outbox)
         factors = SecondFactorRepository(database)
@@ -110,7 +110,7 @@ async def open_identity(settings: IdentitySettings, kit: Kit) -> AsyncIterator[N
             settings, security, users, attempts, codes, passwords, prover, challenges, clock, entropy
         )
         second_factors = SecondFactorService(
-            settings, users, factors, box, recovery_codes, prover, passwords, attempts, clock, entropy
+            settings, users, factors, new_secrets, box, recovery_codes, prover, passwords, attempts, clock
         )
         rewrapping = RewrappingService(factors, box, recovery_codes, kit.telemetry)
         managing = UserService(settings, security, users, box, bus, clock, entropy)

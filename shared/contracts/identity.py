@@ -81,7 +81,8 @@ class AnswerChallenge(Call[Authentication], subject="identity.answer_challenge.v
     The attempt is counted before it is compared; after a few wrong ones, or a right one, the challenge is gone.
     `identifier`, where given, must name the challenge's user.
     Errors: challenge_unknown (also when it was spent, has expired, is of another kind or dialect, or the user may not
-    sign in any more), wrong_code, too_many_attempts, weak_password (the challenge lives on), second_factor_required.
+    sign in any more), wrong_code, too_many_attempts, weak_password with `detail.reasons` (the challenge lives on; the
+    old password is "same_as_before"), second_factor_required.
     """
 
     kind: ChallengeKind
@@ -209,7 +210,8 @@ class ResetPassword(Call[Done], subject="identity.reset_password.v1", callers=("
 class ChangePassword(Call[Done], subject="identity.change_password.v1", callers=("gateway",), timeout=5.0):
     """Replace the password of somebody who knows it. Every session of the user ends.
 
-    Errors: wrong_password, too_many_attempts, weak_password with `detail.reasons`, not_found, user_suspended.
+    Errors: wrong_password, too_many_attempts, weak_password with `detail.reasons` ("same_as_before" for the old one),
+    not_found, user_suspended.
     """
 
     user_id: UUID
@@ -228,6 +230,7 @@ class TotpSetup(Reply):
 class GenerateTotp(Call[TotpSetup], subject="identity.generate_totp.v1", callers=("gateway",), timeout=5.0):
     """A new TOTP secret (RFC 6238) for somebody who knows the password; nothing is kept until it is enabled.
 
+    It can be for an hour, and at most two.
     Errors: wrong_password, too_many_attempts, conflict when TOTP is on already, not_found.
     """
 
@@ -236,10 +239,11 @@ class GenerateTotp(Call[TotpSetup], subject="identity.generate_totp.v1", callers
 
 
 class EnableTotp(Call[Done], subject="identity.enable_totp.v1", callers=("gateway",)):
-    """Turn TOTP on by a secret and one of its codes, which is spent by that.
+    """Turn TOTP on by a secret that `GenerateTotp` gave for this user, and one of its codes, which is spent by that.
 
-    Errors: wrong_code, too_many_attempts, invalid_request with `detail.field` for what is no secret, conflict when
-    TOTP is on already, not_found.
+    Errors: wrong_code, too_many_attempts, invalid_request with `detail.field` for what is no secret, and with
+    `detail.reason` "not_generated" for one that was not given for this user, or too long ago; conflict when TOTP is on
+    already, not_found.
     """
 
     user_id: UUID

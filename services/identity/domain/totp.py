@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from services.identity.domain.keys import subkey
+from services.identity.domain.keys import mac, subkey
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
 
@@ -21,18 +21,15 @@ _STEP_SECONDS = 30
 _DRIFT_STEPS = 1
 """How far a phone's clock may be off, to either side (RFC 6238 §5.2 and §6)."""
 
-_NEW_BYTES = 20
-"""What RFC 4226 §4 recommends."""
+_RANDOM_BYTES = 10
+_MARK_BYTES = 10
+"""Together what RFC 4226 §4 recommends. Without our key the mark is as good as random; with it there are 80 bits."""
+_HOUR_SECONDS = 3600
 _LEAST_BYTES = 10
 """What apps and other systems have long made; a secret brought along must not be shorter."""
 _MOST_BYTES = 64
 _NONCE_BYTES = 12
 _CODE = re.compile(r"[0-9]{6}")
-
-
-def new_secret(entropy: Entropy) -> bytes:
-    """A secret of our own."""
-    return entropy.token_bytes(_NEW_BYTES)
 
 
 def encode_secret(secret: bytes) -> str:
@@ -74,6 +71,41 @@ def otpauth_url(secret: bytes, issuer: str, account: str) -> str:
     totp = TOTP(secret, _DIGITS, SHA1(), _STEP_SECONDS, enforce_key_length=False)  # noqa: S303
     # The library writes spaces as a plus sign, which some apps show as one.
     return totp.get_provisioning_uri(account, issuer).replace("+", "%20")
+
+
+class NewSecrets:
+    """Makes secrets that bear a mark of whom they were made for and when, so that nothing has to be kept of them.
+
+    Which secrets may be enabled is told by the mark: otherwise whoever holds a user's access token for a moment could
+    turn TOTP on by a secret of their own, without the password, and shut the user out.
+    """
+
+    def __init__(self, secret_key: bytes, entropy: Entropy, previous: bytes = b"") -> None:
+        """Marks of the previous key, if there is one, count as well; new ones are of `secret_key` alone."""
+        self._keys = [subkey(key, "new totp secret") for key in (secret_key, previous) if key]
+        self._entropy = entropy
+
+    def make(self, user_id: UUID, now: datetime) -> bytes:
+        """A secret for this user."""
+        random = self._entropy.token_bytes(_RANDOM_BYTES)
+        return random + _mark(self._keys[0], user_id, random, _hour(now))
+
+    def is_ours(self, user_id: UUID, secret: bytes, now: datetime) -> bool:
+        """Whether it was made for this user, in this hour or the one before."""
+        random, mark = secret[:_RANDOM_BYTES], secret[_RANDOM_BYTES:]
+        # In the next hour is a replica whose clock is ahead. Each is compared, whichever matches, and in constant time.
+        hours = range(_hour(now) - 1, _hour(now) + 2)
+        right = [_mark(key, user_id, random, hour) for key in self._keys for hour in hours]
+        matches = [hmac.compare_digest(mark, one) for one in right]
+        return any(matches)
+
+
+def _hour(now: datetime) -> int:
+    return int(now.timestamp()) // _HOUR_SECONDS
+
+
+def _mark(key: bytes, user_id: UUID, random: bytes, hour: int) -> bytes:
+    return mac(key, user_id.bytes, random, str(hour).encode())[:_MARK_BYTES]
 
 
 class SecretBox:

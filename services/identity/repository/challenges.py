@@ -24,7 +24,8 @@ return found[1]
 """
 
 _GIVE_BACK = """
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HINCRBY', KEYS[1], 'attempts', -1)
 return 1
 """
 
@@ -63,9 +64,9 @@ class ChallengeRepository:
         found = await self._attempt(keys=[self._key(token)], args=[_milliseconds(now), self._max_attempts])
         return None if found is None else OpenChallenge.model_validate_json(found)
 
-    async def give_back(self, token: UUID) -> None:
-        """Take back an attempt that nothing came of. Raises `unavailable`."""
-        await self._give_back(keys=[self._key(token)])
+    async def give_back(self, token: UUID) -> bool:
+        """Take back an attempt that nothing came of; False when the challenge is gone. Raises `unavailable`."""
+        return bool(await self._give_back(keys=[self._key(token)]))
 
     async def spend(self, token: UUID, by: UUID) -> bool:
         """Remove a challenge; of several who do it at once, each with an id of its own, one hears True.

@@ -10,7 +10,7 @@ from services.identity.domain.challenges import OpenChallenge, Proof, required_f
 from services.identity.repository.challenges import ChallengeRepository
 from services.identity.repository.users import UserRepository
 from services.identity.service.attempts import UNDECIDED, Attempts
-from services.identity.service.passwords import PasswordService, names_of
+from services.identity.service.passwords import PasswordService, names_of, same_as_before
 from services.identity.service.second_factors import METHODS, SecondFactorProver, second_factor_required
 from services.identity.settings import IdentitySettings
 from shared import identifiers
@@ -145,8 +145,11 @@ class ChallengeService:
             if password is None:
                 raise Error(ErrorCode.INVALID_REQUEST, "no new password", detail={"field": "new_password"})
             await self._passwords.check_policy(password, names_of(user))
+            if await self._passwords.matches(user.id, password):
+                raise same_as_before()
         except Error:
-            await self._challenges.give_back(token)
+            if not await self._challenges.give_back(token):  # met meanwhile, perhaps by this very password
+                raise _unknown() from None
             raise
         if not await self._challenges.spend(token, self._entropy.uuid()):
             raise _unknown()

@@ -1,5 +1,6 @@
 """Passwords, which `password` keeps: proving one, and replacing one that is forgotten, old or given away."""
 
+import unicodedata
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -143,6 +144,8 @@ class PasswordService:
             raise Error(ErrorCode.USER_SUSPENDED, "the user is suspended")
         await self.check_policy(call.new_password, names_of(user))
         await self.prove(user, call.password)
+        if _spelling(call.new_password) == _spelling(call.password):
+            raise same_as_before()
         await self.replace(user, call.new_password)
         return Done()
 
@@ -190,6 +193,18 @@ class PasswordService:
     def _identifier(self, text: str) -> Identifier | None:
         found = identifiers.identifier(text, self._settings.default_region)
         return None if found is not None and found.kind == "id" else found
+
+
+def same_as_before() -> Error:
+    """The answer to a new password that is the old one."""
+    detail = {"reasons": ["same_as_before"]}
+    return Error(ErrorCode.WEAK_PASSWORD, "the password is the same as before", detail=detail)
+
+
+def _spelling(password: SecretStr) -> str:
+    # As `password` hashes it: letters that are composed in another way make no other one. Asked of accepted ones only,
+    # since for long texts that may take a second.
+    return unicodedata.normalize("NFKC", password.get_secret_value())
 
 
 def _reset_account(account: str, user: User | None) -> str:

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from services.identity.domain import accounts, totp
 from services.identity.domain.recovery_codes import RecoveryCodes
-from services.identity.domain.totp import SecretBox
+from services.identity.domain.totp import NewSecrets, SecretBox
 from services.identity.repository.second_factors import SecondFactorRepository, StoredTotp
 from services.identity.repository.users import UserRepository
 from services.identity.service.attempts import Attempts
@@ -20,7 +20,6 @@ from shared.clock import Clock
 from shared.contracts import identity as contract
 from shared.contracts.identity import SecondFactor, TotpSetup, User
 from shared.contracts.otp import IssueCode
-from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode, unavailable
 
 METHODS: dict[SecondFactor, tuple[str, ...]] = {"email": ("otp",), "totp": ("otp", "mfa")}
@@ -95,30 +94,30 @@ class SecondFactorService:
         settings: IdentitySettings,
         users: UserRepository,
         factors: SecondFactorRepository,
+        new_secrets: NewSecrets,
         box: SecretBox,
         recovery_codes: RecoveryCodes,
         prover: SecondFactorProver,
         passwords: PasswordService,
         attempts: Attempts,
         clock: Clock,
-        entropy: Entropy,
     ) -> None:
         self._settings = settings
         self._users = users
         self._factors = factors
+        self._new_secrets = new_secrets
         self._box = box
         self._recovery_codes = recovery_codes
         self._prover = prover
         self._passwords = passwords
         self._attempts = attempts
         self._clock = clock
-        self._entropy = entropy
 
     async def generate_totp(self, call: contract.GenerateTotp) -> TotpSetup:
-        """A secret and its recovery codes, none of which is kept: the codes follow from the secret."""
+        """A secret and its recovery codes, none of which is kept: it tells itself whose it is, and the codes follow."""
         user = await self._user_without_totp(call.user_id)
         await self._passwords.prove(user, call.password)
-        secret = totp.new_secret(self._entropy)
+        secret = self._new_secrets.make(user.id, self._clock.now())
         name = user.email or user.username or user.phone or str(user.id)
         return TotpSetup(
             secret=SecretStr(totp.encode_secret(secret)),
@@ -127,11 +126,21 @@ class SecondFactorService:
         )
 
     async def enable_totp(self, call: contract.EnableTotp) -> Done:
-        """Turn TOTP on for somebody whose app shows the right code; that code works no second time."""
+        """Turn TOTP on for somebody whose app shows the right code; that code works no second time.
+
+        The secret must be one that the user was given for the password a short while ago: only the password's holder
+        may set up what is asked for beside it ever after.
+        """
         secret = totp.decode_secret(call.secret.get_secret_value())
         user = await self._user_without_totp(call.user_id)
         typed = "".join(call.code.get_secret_value()[:200].split())
         now = self._clock.now()
+        if not self._new_secrets.is_ours(user.id, secret, now):
+            raise Error(
+                ErrorCode.INVALID_REQUEST,
+                "the TOTP secret was not generated for this user, or too long ago",
+                detail={"field": "secret", "reason": "not_generated"},
+            )
         async with self._attempts.counted(accounts.of_user(user.id)):
             step = totp.matching_step(secret, typed, now) if totp.is_code(typed) else None
             if step is None:

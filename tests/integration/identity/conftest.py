@@ -259,6 +259,10 @@ class Identity:
         """A secret for the user."""
         return await self.callers["gateway"].call(GenerateTotp(user_id=user.id, password=SecretStr(password)))
 
+    async def totp_secret(self, user: User) -> str:
+        """A secret for the user, as an app reads it."""
+        return (await self.generate_totp(user)).secret.get_secret_value()
+
     async def enable_totp(self, user: User, secret: str, code: str) -> Done:
         """Turn TOTP on."""
         call = EnableTotp(user_id=user.id, secret=SecretStr(secret), code=SecretStr(code))

@@ -125,6 +125,32 @@ async def test_weak_new_password(identity: Identity) -> None:
     assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
 
 
+async def test_the_temporary_password_is_no_new_one(identity: Identity) -> None:
+    """The password that has to be changed is refused as the new one, and the challenge lives on, however often."""
+    user = await identity.create(must_change_password=True)
+    token = await identity.challenged()
+    for _ in range(5):
+        with pytest.raises(Error) as caught:
+            await identity.answer("new_password", token, PASSWORD)
+        assert (caught.value.code, caught.value.detail) == (ErrorCode.WEAK_PASSWORD, {"reasons": ["same_as_before"]})
+    assert await outcome(identity.authenticate(EMAIL)) == "password_change_required"
+    assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
+    assert identity.platform.password.kept[user.id] == NEW_PASSWORD
+
+
+async def test_a_new_password_sent_twice(identity: Identity) -> None:
+    """Of two answers with one password, the later one finds the challenge gone: its password is not called old."""
+    await identity.create(must_change_password=True)
+    token = await identity.challenged()
+
+    async def overtake() -> None:
+        identity.platform.password.verifying = None
+        assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "ok"
+
+    identity.platform.password.verifying = overtake
+    assert await outcome(identity.answer("new_password", token, NEW_PASSWORD)) == "challenge_unknown"
+
+
 async def test_second_factor_before_the_new_password(identity: Identity) -> None:
     """Who has to do both proves the second factor first; the answer to that is the other challenge."""
     await identity.create(must_change_password=True, totp_secret=TOTP_SECRET)
@@ -265,7 +291,8 @@ async def test_factor_turned_on_meanwhile(identity: Identity) -> None:
     """Who has turned a second factor on since has to prove it: the challenge for the rest is not enough any more."""
     user = await identity.create(must_change_password=True)
     token = await identity.challenged()
-    await identity.enable_totp(user, TOTP_SECRET, identity.totp())
+    secret = await identity.totp_secret(user)
+    await identity.enable_totp(user, secret, identity.totp(secret))
     with pytest.raises(Error) as caught:
         await identity.answer("new_password", token, NEW_PASSWORD)
     assert (caught.value.code, caught.value.detail) == (ErrorCode.SECOND_FACTOR_REQUIRED, {"factor": "totp"})
@@ -277,7 +304,8 @@ async def test_stronger_factor_turned_on_meanwhile(identity: Identity) -> None:
     """An e-mailed code does not do any more for who has turned an authenticator on since it was sent."""
     user = await identity.create(email_second_factor=True)
     token = await identity.challenged()
-    await identity.enable_totp(user, TOTP_SECRET, identity.totp())
+    secret = await identity.totp_secret(user)
+    await identity.enable_totp(user, secret, identity.totp(secret))
     assert await outcome(identity.answer("second_factor", token, CODE)) == "second_factor_required"
     assert await outcome(identity.answer("second_factor", token, CODE)) == "challenge_unknown"
 

@@ -72,6 +72,25 @@ async def test_recovery_codes_shown_before_the_key_changed(platform: Platform) -
         assert await sign_in(identity, codes[0]) == "wrong_code"
 
 
+@pytest.mark.parametrize(
+    ("key", "previous", "expected"),
+    [(NEXT_KEY, SECRET_KEY, "ok"), (SECRET_KEY, NEXT_KEY, "ok"), (NEXT_KEY, "", "invalid_request")],
+    ids=["after the change", "at a replica before it", "when the old key is gone"],
+)
+async def test_an_authenticator_that_is_confirmed_meanwhile(
+    platform: Platform, key: str, previous: str, expected: str
+) -> None:
+    """A secret that was shown before the change counts while its key is one of the two, and recovery codes with it."""
+    async with platform.running(secret_key_previous=NEXT_KEY) as identity:
+        user = await identity.create()
+        setup = await identity.generate_totp(user)
+    secret = setup.secret.get_secret_value()
+    async with platform.running(secret_key=key, secret_key_previous=previous) as identity:
+        assert await outcome(identity.enable_totp(user, secret, identity.totp(secret))) == expected
+        if expected == "ok":
+            assert await sign_in(identity, setup.recovery_codes[0].get_secret_value()) == "ok"
+
+
 async def test_a_code_is_spent_once_whatever_key_it_is_of(platform: Platform) -> None:
     """While secrets are encrypted anew, of many sign-ins with one recovery code at the same moment one gets in."""
     async with platform.running() as identity:

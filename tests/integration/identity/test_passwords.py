@@ -1,6 +1,7 @@
 """Passwords that are forgotten, or old: who may replace one, and what a stranger learns by trying."""
 
 import asyncio
+import unicodedata
 from uuid import uuid4  # noqa: TID251 - tests need fresh ids only
 
 import pytest
@@ -24,6 +25,7 @@ from tests.integration.identity.conftest import (
     outcome,
 )
 
+SPELLED = "ein Satz, den sonst niemand wählt"
 RESET_URL = "https://app.example.com/reset?lang=de#form"
 CREATED, CHANGED = "identity.user_created.v1", "identity.password_changed.v1"
 
@@ -296,6 +298,25 @@ async def test_changed(identity: Identity) -> None:
     assert await outcome(change(identity, user)) == "wrong_password"
     assert await outcome(identity.authenticate(EMAIL)) == "wrong_password"
     assert await outcome(identity.authenticate(EMAIL, NEW_PASSWORD)) == "ok"
+
+
+@pytest.mark.parametrize("same", [SPELLED, unicodedata.normalize("NFD", SPELLED)])
+async def test_changed_to_itself(identity: Identity, same: str) -> None:
+    """The old password is no new one, however its letters are composed; only who knows it is told so, and uncounted."""
+    user = await identity.create(password=SPELLED)
+    for _ in range(12):
+        with pytest.raises(Error) as caught:
+            await change(identity, user, SPELLED, same)
+        assert (caught.value.code, caught.value.detail) == (ErrorCode.WEAK_PASSWORD, {"reasons": ["same_as_before"]})
+    assert await outcome(change(identity, user, NEW_PASSWORD, NEW_PASSWORD)) == "wrong_password"
+    assert await outcome(change(identity, user, SPELLED)) == "ok"
+
+
+async def test_reset_to_the_same(identity: Identity) -> None:
+    """Who has forgotten a password may find that it was the one now chosen."""
+    await identity.create()
+    await request(identity)
+    assert await outcome(reset(identity, CODE, PASSWORD)) == "ok"
 
 
 async def test_changed_at_once(identity: Identity) -> None:

@@ -82,14 +82,41 @@ async def test_password_guards_the_secret(identity: Identity) -> None:
 async def test_enabling(identity: Identity) -> None:
     """A secret is enabled by its own code only, once, and needs the form of one."""
     user = await identity.create()
-    assert await outcome(identity.enable_totp(user, TOTP_SECRET, identity.totp("GEZDGNBVGY3TQOJQ"))) == "wrong_code"
-    assert await outcome(identity.enable_totp(user, TOTP_SECRET, identity.totp(steps=2))) == "wrong_code"
+    secret = await identity.totp_secret(user)
+    assert await outcome(identity.enable_totp(user, secret, identity.totp("GEZDGNBVGY3TQOJQ"))) == "wrong_code"
+    assert await outcome(identity.enable_totp(user, secret, identity.totp(secret, steps=2))) == "wrong_code"
     with pytest.raises(Error) as caught:
-        await identity.enable_totp(user, "no secret", identity.totp())
+        await identity.enable_totp(user, "no secret", identity.totp(secret))
     assert (caught.value.code, caught.value.detail) == (ErrorCode.INVALID_REQUEST, {"field": "secret"})
-    assert await outcome(identity.enable_totp(user, TOTP_SECRET.lower(), f" {identity.totp()} ")) == "ok"
+    spaced = f"{secret[:16]} {secret[16:]}".lower()
+    assert await outcome(identity.enable_totp(user, spaced, f" {identity.totp(secret)} ")) == "ok"
+    assert await outcome(identity.enable_totp(user, secret, identity.totp(secret))) == "conflict"
     assert await outcome(identity.enable_totp(user, TOTP_SECRET, identity.totp())) == "conflict"
     assert await outcome(identity.generate_totp(user)) == "conflict"
+
+
+async def test_secrets_that_were_not_generated(identity: Identity) -> None:
+    """Who only holds a token turns TOTP on by no secret: not one made at home, another user's, or a changed one."""
+    user, other = await identity.create(), await identity.create(email="other@example.com")
+    theirs, own = await identity.totp_secret(other), await identity.totp_secret(user)
+    changed = ("B" if own[0] == "A" else "A") + own[1:]
+    for secret in (TOTP_SECRET, TOTP_SECRET * 2, theirs, changed, own[:16], own + TOTP_SECRET):
+        for _ in range(4):  # together more often than an account may fail: none of this is a guess at a code
+            with pytest.raises(Error) as caught:
+                await identity.enable_totp(user, secret, identity.totp(secret))
+            told = (caught.value.code, caught.value.detail)
+            assert told == (ErrorCode.INVALID_REQUEST, {"field": "secret", "reason": "not_generated"})
+    assert (await identity.authenticate(EMAIL)).user.second_factors == []
+    assert await outcome(identity.enable_totp(user, own, identity.totp(own))) == "ok"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, "ok"), (7199, "ok"), (7200, "invalid_request")])
+async def test_a_generated_secret_waits_for_an_hour(identity: Identity, seconds: int, expected: str) -> None:
+    """It is enabled in its hour and the next, also where a clock is a little behind, and later no more."""
+    user = await identity.create()  # the clock stands at a full hour
+    secret = await identity.totp_secret(user)
+    identity.platform.clock.advance(seconds)
+    assert await outcome(identity.enable_totp(user, secret, identity.totp(secret))) == expected
 
 
 async def test_enabled_at_once(identity: Identity) -> None:
@@ -110,14 +137,15 @@ async def test_enabled_at_once(identity: Identity) -> None:
 async def test_replay(identity: Identity) -> None:
     """A code that was used is refused, also one of an earlier step and the one that enabled the secret (row 14)."""
     user = await identity.create()
-    await identity.enable_totp(user, TOTP_SECRET, identity.totp())
-    assert await outcome(inline(identity, identity.totp())) == "wrong_code"
+    secret = await identity.totp_secret(user)
+    await identity.enable_totp(user, secret, identity.totp(secret))
+    assert await outcome(inline(identity, identity.totp(secret))) == "wrong_code"
     identity.platform.clock.advance(STEP_SECONDS)
-    assert await outcome(inline(identity, identity.totp(steps=1))) == "ok"
-    assert await outcome(inline(identity, identity.totp(steps=1))) == "wrong_code"
-    assert await outcome(inline(identity, identity.totp())) == "wrong_code"
+    assert await outcome(inline(identity, identity.totp(secret, steps=1))) == "ok"
+    assert await outcome(inline(identity, identity.totp(secret, steps=1))) == "wrong_code"
+    assert await outcome(inline(identity, identity.totp(secret))) == "wrong_code"
     identity.platform.clock.advance(2 * STEP_SECONDS)
-    assert await outcome(inline(identity, identity.totp())) == "ok"
+    assert await outcome(inline(identity, identity.totp(secret))) == "ok"
 
 
 async def test_replay_at_once(identity: Identity) -> None:
@@ -174,13 +202,14 @@ async def test_turned_off(identity: Identity, by_recovery_code: bool) -> None:
 async def test_users_who_are_gone(identity: Identity, gone: str) -> None:
     """For a user who is suspended or deleted nothing is generated, enabled or turned off."""
     user = await identity.create()
+    secret = await identity.totp_secret(user)
     if gone == "suspended":
         await identity.suspend(EMAIL)
     else:
         await identity.delete(EMAIL)
     assert await outcome(identity.generate_totp(user)) == "not_found"
-    assert await outcome(identity.enable_totp(user, TOTP_SECRET, identity.totp())) == "not_found"
-    assert await outcome(disable(identity, user, identity.totp())) == "not_found"
+    assert await outcome(identity.enable_totp(user, secret, identity.totp(secret))) == "not_found"
+    assert await outcome(disable(identity, user, identity.totp(secret))) == "not_found"
 
 
 async def test_deleted_with_the_user(identity: Identity) -> None:

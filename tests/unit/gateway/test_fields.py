@@ -56,6 +56,7 @@ def test_missing() -> None:
         ({"reasons": ["too_short"], "min_length": 12}, ["at least 12 characters"]),
         ({"reasons": ["too_short"]}, ["more characters"]),
         ({"reasons": ["common", "context"], "min_length": 12}, ["not a common one", "not the user's name or address"]),
+        ({"reasons": ["same_as_before"]}, ["not the same as before"]),
         ({"reasons": ["of_a_newer_version"]}, ["of_a_newer_version"]),
         ({}, []),
     ],

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from services.identity.domain import totp
-from services.identity.domain.totp import SecretBox
+from services.identity.domain.totp import NewSecrets, SecretBox
 from shared.errors import Error, ErrorCode
 from shared.testing import SeededEntropy
 
@@ -75,11 +75,44 @@ def test_secret_that_is_none(typed: str) -> None:
 
 
 def test_new_secret() -> None:
-    """A secret of ours has 160 bits, differs from the next, and is read as it was written."""
-    entropy = SeededEntropy()
-    first, second = totp.new_secret(entropy), totp.new_secret(entropy)
-    assert (len(first), first == second) == (20, False)
+    """A secret of ours has 160 bits, of which none repeats in the next, and is read as it was written."""
+    secrets = NewSecrets(SECRET_KEY, SeededEntropy())
+    first, second = secrets.make(SOMEBODY, at(0)), secrets.make(SOMEBODY, at(0))
+    assert len(first) == 20
+    assert first[:10] != second[:10]
+    assert first[10:] != second[10:]
     assert totp.decode_secret(totp.encode_secret(first)) == first
+
+
+@pytest.mark.parametrize(
+    ("hours", "ours"), [(-1.1, False), (-1, True), (0, True), (1, True), (1.9, True), (2, False), (1000, False)]
+)
+def test_new_secret_in_its_time(hours: float, ours: bool) -> None:
+    """A secret that begins an hour is ours to the end of the next one, and to a clock that is behind."""
+    secrets = NewSecrets(SECRET_KEY, SeededEntropy())
+    begun = 3600 * 480_000
+    secret = secrets.make(SOMEBODY, at(begun))
+    assert secrets.is_ours(SOMEBODY, secret, at(begun + 3600 * hours)) is ours
+
+
+def test_new_secret_of_somebody() -> None:
+    """It is ours for the one user, under the key that made it, or where that is known as the one before."""
+    secret = NewSecrets(SECRET_KEY, SeededEntropy()).make(SOMEBODY, at(0))
+    for key, previous, ours in ((SECRET_KEY, b"", True), (bytes(32), SECRET_KEY, True), (bytes(32), b"", False)):
+        secrets = NewSecrets(key, SeededEntropy(), previous)
+        assert secrets.is_ours(SOMEBODY, secret, at(0)) is ours
+        assert not secrets.is_ours(OTHER, secret, at(0))
+    anew = NewSecrets(bytes(32), SeededEntropy(), SECRET_KEY).make(SOMEBODY, at(0))
+    assert NewSecrets(bytes(32), SeededEntropy()).is_ours(SOMEBODY, anew, at(0))
+
+
+def test_any_other_secret_is_not_ours() -> None:
+    """A secret that is changed in one bit, cut, continued or made elsewhere is refused."""
+    secrets = NewSecrets(SECRET_KEY, SeededEntropy())
+    secret = secrets.make(SOMEBODY, at(0))
+    changed = [(int.from_bytes(secret) ^ 1 << bit).to_bytes(20) for bit in range(160)]
+    for other in (*changed, secret[:10], secret[:-1], secret + b"\0", RFC_SECRET, b""):
+        assert not secrets.is_ours(SOMEBODY, other, at(0))
 
 
 def test_otpauth_url() -> None:
