@@ -31,8 +31,8 @@ class Identifier:
 def email(text: str) -> Identifier:
     """The canonical e-mail address: Unicode NFC, domain as IDNA allows it, all in lower case.
 
-    The local part is case-sensitive by RFC 5321 §2.3.11 and by no mail service that people use. One that looks like an
-    encoded word (RFC 2047 §2) is refused: on the way to a mail server it would be decoded, into somebody else's address.
+    The local part is case-sensitive by RFC 5321 §2.3.11 and by no mail service that people use. What looks like an
+    encoded word (RFC 2047 §2) is refused: on the way to a mail server it would become somebody else's address.
     Raises `invalid_request` with `detail.field` "email".
     """
     try:

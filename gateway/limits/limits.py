@@ -14,7 +14,7 @@ from gateway.limits.rules import Rule, parse
 from gateway.limits.windows import Counted, LocalWindows, Window
 from shared.clock import Clock
 from shared.errors import Error, ErrorCode, unavailable
-from shared.identifiers import identifier
+from shared.identifiers import LONGEST, identifier
 from shared.telemetry import Telemetry
 
 LIMIT_HEADERS = web.RequestKey("limit_headers", Mapping[str, str])
@@ -108,7 +108,10 @@ class Limits:
     def _about(self, account: str) -> str:
         """The account, however it is written. What names nobody, such as a token, is folded alone."""
         found = identifier(account, self._region)
-        return unicodedata.normalize("NFKC", account).casefold().strip() if found is None else found.value
+        if found is not None:
+            return found.value
+        # Nobody's name is so long, and to fold it may take a second.
+        return account if len(account) > LONGEST else unicodedata.normalize("NFKC", account).casefold().strip()
 
     async def _decide(self, path: str, rule: Rule, counted: dict[str, Counted]) -> tuple[_Decided, str]:
         """What was counted with its windows, nothing where nobody counts; and who counted."""

@@ -101,7 +101,7 @@ class PasswordService:
             identifier = self._identifier(call.identifier)
             user = await self._users.find(identifier) if identifier is not None else None
             canonical = [identifier.value] if identifier is not None else []
-            await self.check_policy(call.new_password, [call.identifier, *canonical])
+            await self.check_policy(call.new_password, [call.identifier[: identifiers.LONGEST], *canonical])
             weakness = await self._weakness(call.new_password, user)
             account = accounts.of(identifier, call.identifier, user)
             await self._spend_reset_code(account, user, proof, call.source, keep=weakness is not None)

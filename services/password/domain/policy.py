@@ -43,8 +43,11 @@ class Policy:
         `context` are words that it must not be, such as the user's identifiers; an e-mail address counts also without
         its domain. Case and digits or symbols at the end are ignored when it is compared with a word.
         """
+        # Looked at first: for tens of thousands of combining marks the normal form takes a second.
+        if len(password) > LONGEST:
+            return [Reason.TOO_LONG]
         text = normalize(password)
-        if len(password) > LONGEST or len(text) > MAX_LENGTH:
+        if len(text) > MAX_LENGTH:
             return [Reason.TOO_LONG]
         words = _context_words(context)
         folded = text.casefold()

@@ -1,5 +1,6 @@
 """Which passwords may be set."""
 
+import time
 import unicodedata
 
 import pytest
@@ -112,3 +113,11 @@ def test_short_unit_repeated(unit: str, length: int) -> None:
 def test_common_word_with_a_tail(word: str, tail: str) -> None:
     """Digits and symbols behind a common password do not make it a good one."""
     assert Reason.COMMON in POLICY.reasons(word.title() + tail) or not word[-1].isalpha()
+
+
+def test_long_passwords_are_refused_unread() -> None:
+    """What is far too long takes no time, whatever it is made of: its normal form would hold up everybody."""
+    began = time.process_time()
+    for _ in range(5):
+        assert POLICY.reasons("a" + "\u0301\u0316" * 15_000) == [Reason.TOO_LONG]
+    assert time.process_time() - began < 0.2
