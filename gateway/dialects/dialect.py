@@ -69,7 +69,7 @@ class Dialect(Protocol):
         """The answer to an error of ours that a handler raised."""
 
     def fail(self, status: int, reason: str, headers: Mapping[str, str], request: web.Request) -> web.Response:
-        """The answer when no handler came to speak: 400, 404, 405, 408, 413, 415, 429, 500, 503."""
+        """The answer when no handler came to speak: 400, 404, 405, 408, 413, 414, 415, 429, 431, 500, 503."""
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> web.Response:
