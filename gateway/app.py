@@ -67,7 +67,7 @@ def build_app(
     introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
     addresses = Addresses(parse_networks(settings.trusted_proxies))
     limits = Limits(settings.limits, windows, addresses, kit.clock, kit.telemetry)
-    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, kit.entropy)
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, kit.entropy, kit.clock)
     dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,

@@ -18,6 +18,7 @@ from gateway.limits.limits import Limits
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
+from shared.clock import Clock
 from shared.contracts.token import EndSession
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
@@ -39,6 +40,7 @@ class Gateway:
     addresses: Addresses
     limits: Limits
     entropy: Entropy
+    clock: Clock
 
     async def end_session(self, call: EndSession) -> bool:
         """Sign out; returns whether there was a session to end, whose tokens are refused here from now on."""
