@@ -25,7 +25,7 @@ from gateway.limits.redis_windows import RedisWindows
 from gateway.middleware import add_headers, around_requests, demand_https, part_when
 from gateway.openapi.endpoint import OpenApi
 from gateway.revocations import RevocationFeed
-from gateway.runner import Runner
+from gateway.runner import LONGEST_FIELD, LONGEST_URL, Runner
 from gateway.security_settings import SecuritySettingsFollower
 from gateway.settings import GatewaySettings
 from gateway.wellknown import WellKnown
@@ -67,7 +67,7 @@ def build_app(
     introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
     addresses = Addresses(parse_networks(settings.trusted_proxies))
     limits = Limits(settings.limits, windows, addresses, kit.clock, kit.telemetry)
-    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, kit.entropy)
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, kit.entropy, kit.clock)
     dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
@@ -125,7 +125,14 @@ def _verifier(
 
 def build_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
     """What serves the application. Bodies come as they were sent, so that compressed ones are refused unread."""
-    return Runner(app, access_log=None, shutdown_timeout=settings.drain_seconds, auto_decompress=False)
+    return Runner(
+        app,
+        access_log=None,
+        shutdown_timeout=settings.drain_seconds,
+        auto_decompress=False,
+        max_line_size=LONGEST_URL,
+        max_field_size=LONGEST_FIELD,
+    )
 
 
 async def _answer_expect(request: web.Request) -> None:

@@ -13,6 +13,7 @@ from gateway.addresses import Addresses
 from gateway.body import BodyError
 from gateway.dialects.dialect import NO_STORE, Dialect, no_content
 from gateway.limits.limits import LIMIT_HEADERS
+from gateway.runner import UNREADABLE
 from shared import context
 from shared.entropy import Entropy
 from shared.errors import Error
@@ -41,7 +42,11 @@ def around_requests(
         span = telemetry.tracing.serving(request.method, request.headers, lambda: addresses.from_trusted_proxy(request))
         with context.request(request_id, seconds), span:
             try:
-                response = await handler(request)
+                if (unreadable := request.get(UNREADABLE)) is None:
+                    response = await handler(request)
+                else:
+                    fault = {"reason": unreadable.reason, "unreadable": unreadable.kind}
+                    response = dialect.fail(unreadable.status, unreadable.reason, {}, request)
             except Error as error:
                 fault = {"code": error.code, "reason": error.message}
                 response = dialect.refuse(error, request)

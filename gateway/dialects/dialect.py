@@ -18,6 +18,7 @@ from gateway.limits.limits import Limits
 from gateway.revocations import RevocationFeed
 from gateway.settings import GatewaySettings
 from shared.bus.bus import Bus
+from shared.clock import Clock
 from shared.contracts.token import EndSession
 from shared.entropy import Entropy
 from shared.errors import Error, ErrorCode
@@ -39,6 +40,7 @@ class Gateway:
     addresses: Addresses
     limits: Limits
     entropy: Entropy
+    clock: Clock
 
     async def end_session(self, call: EndSession) -> bool:
         """Sign out; returns whether there was a session to end, whose tokens are refused here from now on."""
@@ -69,7 +71,7 @@ class Dialect(Protocol):
         """The answer to an error of ours that a handler raised."""
 
     def fail(self, status: int, reason: str, headers: Mapping[str, str], request: web.Request) -> web.Response:
-        """The answer when no handler came to speak: 400, 404, 405, 408, 413, 415, 429, 500, 503."""
+        """The answer when no handler came to speak: 400, 404, 405, 408, 413, 414, 415, 429, 431, 500, 503."""
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> web.Response:

@@ -26,6 +26,7 @@ Oddities, and where they come from (reference: api-contracts §1.4):
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from uuid import UUID
 
 from aiohttp import web
@@ -53,7 +54,7 @@ from gateway.dialects.directus_wire import (
     user_data,
 )
 from gateway.dialects.fields import password_problems
-from gateway.limits.limits import session_of
+from gateway.limits.limits import rfc_3339, session_of
 from gateway.reset_urls import LONGEST, may_lead_to
 from gateway.stall import Stall
 from shared.contracts.identity import (
@@ -182,6 +183,9 @@ class Directus:
             headers["Retry-After"] = retry_after(error)
             message = message.format(seconds=headers["Retry-After"])
         more = {name: error.detail[name] for name in _EXTENSIONS.get(error.code, ()) if name in error.detail}
+        if error.code == ErrorCode.TOO_MANY_ATTEMPTS and error.retry_after:
+            # There is no `limit` to tell: how many failures are free depends on where they come from.
+            more["reset"] = rfc_3339(self._gateway.clock.now() + timedelta(seconds=error.retry_after))
         response = error_response(status, code, message, headers, more)
         if error.detail.get("by_cookie"):
             self._cookies.take_back(request, response)

@@ -26,6 +26,9 @@ class Cookies:
         self._same_site = settings.directus_cookie_same_site.capitalize()
         listed = cors.origins if cors is not None else None
         self._origins = {str(URL(settings.issuer).origin()), *(listed or ())}
+        # A page that came over plain HTTP may be anybody's on the way, unless nothing here goes another way.
+        plain = settings.issuer.startswith("http:") or not self._secure
+        self._schemes = ("https", "http") if plain else ("https",)
 
     def refresh_token(self, request: web.Request) -> str | None:
         """The refresh token that a request's cookie has, None without one."""
@@ -42,7 +45,7 @@ class Cookies:
         """
         origin = request.headers.get("Origin")
         involved = will_set or bool({self._refresh_name, self._session_name} & request.cookies.keys())
-        own = {*self._origins, f"http://{request.host}", f"https://{request.host}"}
+        own = {*self._origins, *(f"{scheme}://{request.host}" for scheme in self._schemes)}
         if involved and origin is not None and origin not in own:
             raise Error(ErrorCode.FORBIDDEN, "a page of another origin may not use this browser's cookies")
 

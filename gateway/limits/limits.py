@@ -5,6 +5,7 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from aiohttp import web
 
@@ -83,12 +84,11 @@ class Limits:
             return
         window, one = max(refusing, key=lambda pair: pair[0].wait)
         self._note(path, "blocked" if any(found.outcome == "blocked" for found, _ in refusing) else "limited", by)
-        reset = (self._clock.now() + window.wait).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         raise Error(
             ErrorCode.RATE_LIMITED,
             "too many requests to this path",
             retry_after=window.wait.total_seconds(),
-            detail={"limit": one.quota.requests, "reset": reset},
+            detail={"limit": one.quota.requests, "reset": rfc_3339(self._clock.now() + window.wait)},
         )
 
     def _counted(self, path: str, rule: Rule, account: str | None, source: str | None) -> dict[str, Counted]:
@@ -154,6 +154,11 @@ def session_of(refresh_token: str) -> str:
     (services/token/domain/refresh_tokens.py). Any other text stands for itself.
     """
     return refresh_token[:_SESSION_LENGTH] if len(refresh_token) == _REFRESH_TOKEN_LENGTH else refresh_token
+
+
+def rfc_3339(moment: datetime) -> str:
+    """A moment of UTC, with milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _name(path: str, kind: str, text: str) -> str:

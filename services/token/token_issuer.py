@@ -75,7 +75,7 @@ class TokenIssuer:
         if refresh_token:
             text = self.refresh_tokens.encode(RefreshToken(session.id, session.counter))
             left = session.expires_at - issued_at
-            added |= {"refresh_token": SecretStr(text), "refresh_expires_in": int(left.total_seconds())}
+            added |= {"refresh_token": SecretStr(text), "refresh_expires_in": round(left.total_seconds())}
         return issued.model_copy(update=added)
 
     async def _id_token(self, session: Session, user: User, issued_at: datetime, seconds: int) -> str:

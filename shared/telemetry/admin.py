@@ -18,21 +18,26 @@ async def admin_server(telemetry: Telemetry, health: Health, host: str, port: in
     """Serve the admin port while inside; yields the port in use (`port` 0 picks a free one).
 
     `/livez` answers 200 while the event loop turns; `/readyz` 200 or 503 with one line per check; `/metrics` in
-    Prometheus's text form.
+    Prometheus's text form, with what `/readyz` would say now: not every process is asked for that.
     """
+
+    async def checked() -> dict[str, str]:
+        checks = await health.report()
+        for name, result in checks.items():
+            telemetry.ready.labels(name).set(result == "ok")
+        return checks
 
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        checks = await health.report()
-        for name, result in checks.items():
-            telemetry.ready.labels(name).set(result == "ok")
+        checks = await checked()
         ready = all(result == "ok" for result in checks.values())
         body = {"status": "ready" if ready else "unready", "checks": checks}
         return web.json_response(body, status=200 if ready else 503)
 
     async def metrics(_request: web.Request) -> web.Response:
+        await checked()
         return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

@@ -31,11 +31,21 @@ class Health:
         return report
 
     async def _run(self, check: Check) -> str:
+        silent = f"no answer within {_CHECK_SECONDS:g} s"
+        asked = asyncio.ensure_future(check())
+        # Retrieved, or the loop would complain of a check that fails after nobody waits for it any more.
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                await check()
+            # Not asyncio.timeout: to be cancelled may take a check long, where it gives a silent connection back.
+            await asyncio.wait({asked}, timeout=_CHECK_SECONDS)
+        finally:
+            late = asked.cancel()
+        if late:
+            return silent
+        try:
+            asked.result()
         except TimeoutError:
-            return f"no answer within {_CHECK_SECONDS:g} s"
+            return silent
         except Error as error:
             return error.message
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "not ready"

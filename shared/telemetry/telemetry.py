@@ -119,7 +119,7 @@ class Telemetry:
         self.bus_connected = Gauge("dragoman_bus_connected", "1 while the broker is reachable.", registry=registry)
         self.ready = Gauge(
             "dragoman_ready",
-            "1 for each check that passed when readiness was asked for last, 0 for one that did not.",
+            "1 for each check of readiness that passes, 0 for one that does not.",
             ["check"],
             registry=registry,
         )

@@ -112,6 +112,7 @@ def handling(handler: str, fields: dict[str, Any], answer: Any) -> Callable[[], 
         addresses=addresses,
         limits=limits,
         entropy=unused,
+        clock=unused,
     )
     dialect = Directus(gateway)
 

@@ -72,6 +72,17 @@ async def test_what_a_sign_in_yields(
     assert await active(token, granted)
 
 
+@pytest.mark.parametrize(("took", "told"), [(0.05, 7 * DAY), (0.49, 7 * DAY), (0.51, 7 * DAY - 1)])
+async def test_lives_are_told_to_the_nearest_second(token: Token, took: float, told: int) -> None:
+    """The moment that a proof takes costs the cookie no second; nothing is said to live over half a second longer."""
+
+    async def later() -> None:
+        token.platform.clock.advance(took)
+
+    token.platform.identity.before_answer = later
+    assert tokens(await token.start("directus")).refresh_expires_in == told
+
+
 @pytest.mark.parametrize("source", ["192.0.2.1/32", None])
 async def test_where_it_came_from(token: Token, source: str | None) -> None:
     """In every dialect, and with every answer, it is passed on where the request came from, or that nobody knows."""

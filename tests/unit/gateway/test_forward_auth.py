@@ -89,7 +89,7 @@ async def client() -> AsyncIterator[Client]:
     addresses = Addresses(())
     limits = Limits(settings.limits, None, addresses, clock, telemetry)
     keys = PublicKeys(bus, telemetry)
-    dialect = OAuth2(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, SystemEntropy()))
+    dialect = OAuth2(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, entropy, clock))
     app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, entropy, 5.0)])
     app.add_routes(ForwardAuth(RULES, bearer).routes())
     async with TestClient(TestServer(app)) as opened:

@@ -121,12 +121,8 @@ async def test_the_admin_port_tells_life_readiness_and_metrics() -> None:
         there = False
         status, body = await get("/readyz")
         assert status == 503
-        assert 'dragoman_ready{check="postgres"} 0.0' in (await get("/metrics"))[1]
         assert json.loads(body)["checks"] == {"postgres": "the database is read-only", "odd": "ZeroDivisionError"}
         assert (await get("/livez"))[0] == 200
-        there = True
-        await get("/readyz")
-        assert 'dragoman_ready{check="postgres"} 1.0' in (await get("/metrics"))[1]
         health.stopping = True
         status, body = await get("/readyz")
         assert (status, json.loads(body)["checks"]["process"]) == (503, "stopping")
@@ -137,16 +133,48 @@ async def test_the_admin_port_tells_life_readiness_and_metrics() -> None:
         assert (await get("/secret"))[0] == 404
 
 
-async def test_a_check_that_hangs_is_not_ready() -> None:
-    """Readiness answers within about a second whatever its dependencies do."""
-    health = Health()
+async def test_metrics_tell_readiness_that_nobody_asks_for() -> None:
+    """Alerts and dashboards see a dependency go and come, also where no probe asks whether the process is ready."""
+    telemetry, health = Telemetry("gateway"), Health()
+    there = True
+
+    async def rabbitmq() -> None:
+        if not there:
+            raise unavailable("not connected")
+
+    health.add("rabbitmq", rabbitmq)
+    async with (
+        admin_server(telemetry, health, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+    ):
+        for there in (True, False, True):
+            told = "1.0" if there else "0.0"
+            async with http.get("/metrics") as response:
+                assert f'dragoman_ready{{check="rabbitmq"}} {told}\n' in await response.text()
+
+
+@pytest.mark.parametrize("stubborn", [False, True], ids=["", "and cannot be stopped"])
+async def test_a_check_that_hangs_is_not_ready(*, stubborn: bool) -> None:
+    """Readiness is told within about a second whatever its dependencies do, and metrics are no later."""
+    telemetry, health, end = Telemetry("otp"), Health(), asyncio.Event()
 
     async def hang() -> None:
-        await asyncio.Event().wait()
+        try:
+            await end.wait()
+        finally:
+            if stubborn:
+                await end.wait()
 
     health.add("redis", hang)
-    async with asyncio.timeout(2):
+    async with (
+        admin_server(telemetry, health, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        asyncio.timeout(4),
+    ):
         assert await health.report() == {"redis": "no answer within 1 s"}
+        async with http.get("/metrics") as response:
+            assert 'dragoman_ready{check="redis"} 0.0\n' in await response.text()
+    end.set()
 
 
 def test_two_components_in_one_process_count_apart() -> None:
