@@ -12,6 +12,7 @@ import yaml
 from pydantic import SecretStr
 
 from cli import components
+from deploy import helm_settings
 from deploy.helm_readme import CHART, leaves, page, values
 from shared.bus import topology
 from shared.bus.permissions import COMPONENTS as BROKER_USERS
@@ -75,6 +76,14 @@ def test_the_chart_mounts_every_secret_of_a_component(name: str) -> None:
     assert needed - {"ISSUER"} <= required.keys()
     offered = SCHEMA["properties"][name].get("properties", {}).get("optionalSecrets", {"items": {"enum": []}})
     assert set(offered["items"]["enum"]) == optional.keys()
+
+
+def test_the_chart_knows_every_setting() -> None:
+    """A setting that a component has can be given as a value; `make docs` writes down which there are."""
+    assert (CHART / "files" / "settings.yaml").read_text() == helm_settings.page()
+    for name in components.COMPONENTS:
+        fields = {field.upper() for field in _settings(name).model_fields}
+        assert {*_read("files/settings.yaml")[name]} == fields - {*_secrets(name)}
 
 
 @pytest.mark.parametrize("name", components.COMPONENTS)
