@@ -107,8 +107,9 @@ format: bootstrap ## Rewrite the code in the project's style
 	.venv/bin/ruff format
 
 .PHONY: docs
-docs: bootstrap ## Make docs/settings.md and the chart's README anew from the code
+docs: bootstrap ## Make docs/settings.md and what the chart takes from the code anew
 	@.venv/bin/python -m cli.settings_page > docs/settings.md
+	@.venv/bin/python -m deploy.helm_settings > deploy/helm/dragoman/files/settings.yaml
 	@.venv/bin/python -m deploy.helm_readme
 
 .PHONY: lock

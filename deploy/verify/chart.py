@@ -24,6 +24,18 @@ from deploy.verify.table import Table, VerifyError
 CHART = ROOT / "deploy" / "helm" / "dragoman"
 _RELEASE = "dragoman"
 _SECONDS = 120.0
+_MISTAKES = {
+    "gateway.settings.PORT=8081": "PORT is 8080 in this chart",
+    "token.settings.ADMIN_PORT=9001": "ADMIN_PORT is 9000 in this chart",
+    "token.settings.NO_SUCH=1": "NO_SUCH is not a setting of token",
+    "otp.settings.CODE_KEY=x": "CODE_KEY of otp is a secret",
+    "gateway.ingress.enabled=true": "gateway.ingress.hosts must name at least one host",
+    "gateway.httpRoute.enabled=true": "gateway.httpRoute.parentRefs must name a Gateway",
+    r"defaults.podLabels.app\.kubernetes\.io/component=x": "by which the pods are found",
+    "defaults.autoscaling.enabled=true,otp.autoscaling.maxReplicas=1": "fewest replicas are more than most",
+    "settings.ISSUER=": "settings.ISSUER is required",
+}
+"""What `--set` could be told that fits the schema and would give a broken release, and the words that refuse it."""
 _OWN_GROUPS = ("apps", "autoscaling", "batch", "policy")
 """Groups of Kubernetes itself whose names do not end in its domain."""
 
@@ -39,6 +51,8 @@ def check_chart(table: Table, chart: Path = CHART) -> None:
         row.detail = f"helm {version}, schemas of Kubernetes {_newest_schemas(validator)}"
     if row.state == "failed":
         return
+    with table.step("chart: mistakes are refused") as row:
+        row.detail = check_mistakes(helm, chart)
     for file in values:
         _check_values(table, helm, validator, chart, file)
 
@@ -59,6 +73,23 @@ def _check_values(table: Table, helm: Path, validator: Path, chart: Path, values
             raise VerifyError("\n".join(wrong))
     with table.step(f"chart, {values.stem}: settings") as row:
         row.detail = check_settings(manifests)
+
+
+def check_mistakes(helm: Path, chart: Path) -> str:
+    """Values that cannot work render nothing, and helm's message says why; returns how many were tried."""
+    template: list[str | Path] = [helm, "template", _RELEASE, chart, "--set", "settings.ISSUER=https://id.example.com"]
+    wrong = []
+    for mistake, words in _MISTAKES.items():
+        try:
+            run([*template, "--set", mistake], seconds=_SECONDS)
+        except VerifyError as error:
+            if words not in str(error):
+                wrong.append(f"{mistake}: {error}")
+        else:
+            wrong.append(f"{mistake} is rendered")
+    if wrong:
+        raise VerifyError("\n".join(wrong))
+    return f"{len(_MISTAKES)} of {len(_MISTAKES)}"
 
 
 def is_of_kubernetes(manifest: Manifest) -> bool:

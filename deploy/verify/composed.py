@@ -14,7 +14,7 @@ from deploy.verify.table import VerifyError
 
 PROJECT = "dragoman-verify"
 IMAGE, INBOX_IMAGE = f"{PROJECT}:latest", f"{PROJECT}-inbox:latest"
-TASKS = ("secrets", "migrate", "demo")
+TASKS = ("secrets", "broker", "migrate", "demo")
 """What does its work and ends."""
 
 STOP_SECONDS = 20.0

@@ -68,6 +68,8 @@ def _check_platform(table: Table, composed: Composed, stack: ExitStack) -> None:
     with table.step("a second `up` keeps what there is") as row:
         composed.up()
         row.detail = send_seeds(composed)
+    with table.step("an `up` brings a running broker its permissions") as row:
+        row.detail = check_permissions(composed)
     with table.step("SIGTERM drains") as row:
         row.detail = check_stop(composed)
 
@@ -135,6 +137,20 @@ def scale_under_load(composed: Composed, service: str, replicas: int) -> str:
             composed.scale(service, wanted)
             time.sleep(_SETTLE_SECONDS)
     return load.require_no_error()
+
+
+def check_permissions(composed: Composed) -> str:
+    """What a user may do on a broker that goes on running is what the definitions say, as after an upgrade."""
+
+    def ask(*command: str) -> str:
+        return composed.compose("exec", "--no-TTY", "rabbitmq", "rabbitmqctl", "--quiet", *command)
+
+    before = ask("list_user_permissions", "operator")
+    ask("clear_permissions", "operator")
+    composed.up()
+    if (after := ask("list_user_permissions", "operator")) != before:
+        raise VerifyError(f"the operator's permissions are {after!r} instead of {before!r}")
+    return "the operator's were taken away, and are back"
 
 
 def check_stop(composed: Composed) -> str:

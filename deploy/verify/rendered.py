@@ -25,6 +25,7 @@ def faults(documents: Sequence[Document]) -> list[str]:
         *_faults_of_jobs(documents),
         *_places_out_of_reach(documents),
         *_services_without_pods(documents),
+        *_tests_kept_out(documents),
     ]
 
 
@@ -167,6 +168,28 @@ def _services_without_pods(documents: Sequence[Document]) -> Iterator[str]:
         wanted = service["spec"]["selector"].items()
         if not any(wanted <= pod["metadata"].get("labels", {}).items() for pod in pods):
             yield f"{_name(service)}: it leads to no pod"
+
+
+def _tests_kept_out(documents: Sequence[Document]) -> Iterator[str]:
+    """Where `helm test` would ask a gateway whose NetworkPolicy does not let the release's own pod in."""
+    rules = [
+        rule
+        for document in documents
+        if document["kind"] == "NetworkPolicy" and _selects(document) == "gateway"
+        for rule in document["spec"]["ingress"]
+        if 8080 in _ports([rule])
+    ]
+    for pod in (document for document in documents if document["kind"] == "Pod"):
+        labels = pod["metadata"].get("labels", {})
+        if labels.get(COMPONENT) == "test" and rules and not any(_lets_in(rule, labels) for rule in rules):
+            yield f"{_name(pod)}: the gateway's NetworkPolicy keeps it out, and so fails `helm test`"
+
+
+def _lets_in(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a rule names no peers, or a pod of the same namespace with these labels."""
+    peers = rule.get("from") or []
+    selected = [peer["podSelector"]["matchLabels"] for peer in peers if set(peer) == {"podSelector"}]
+    return not peers or any(wanted.items() <= labels.items() for wanted in selected)
 
 
 def _selects(document: Document) -> str | None:

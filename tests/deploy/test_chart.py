@@ -4,7 +4,9 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from pydantic import SecretStr
 
 from cli import components
+from deploy import helm_settings
 from deploy.helm_readme import CHART, leaves, page, values
 from shared.bus import topology
 from shared.bus.permissions import COMPONENTS as BROKER_USERS
@@ -75,6 +78,14 @@ def test_the_chart_mounts_every_secret_of_a_component(name: str) -> None:
     assert needed - {"ISSUER"} <= required.keys()
     offered = SCHEMA["properties"][name].get("properties", {}).get("optionalSecrets", {"items": {"enum": []}})
     assert set(offered["items"]["enum"]) == optional.keys()
+
+
+def test_the_chart_knows_every_setting() -> None:
+    """A setting that a component has can be given as a value; `make docs` writes down which there are."""
+    assert (CHART / "files" / "settings.yaml").read_text() == helm_settings.page()
+    for name in components.COMPONENTS:
+        fields = {field.upper() for field in _settings(name).model_fields}
+        assert {*_read("files/settings.yaml")[name]} == fields - {*_secrets(name)}
 
 
 @pytest.mark.parametrize("name", components.COMPONENTS)
@@ -141,14 +152,30 @@ def test_settings_for_all_components_are_known_to_all() -> None:
 
 
 def test_the_example_of_external_secrets_has_every_secret() -> None:
-    """Whoever copies it has the Secrets of all parts, and the keys that the two Jobs read."""
+    """Whoever copies it has the Secrets of all parts and examples, and the keys that the two Jobs read."""
     documents = list(yaml.safe_load_all((CHART / "examples" / "external-secrets.yaml").read_text()))
     by_name = {document["metadata"]["name"]: document["spec"] for document in documents}
-    parts = (*components.COMPONENTS, "operator", "migrate", "broker")
+    parts = (*components.COMPONENTS, "operator", "migrate", "broker", "keda", "providers")
     assert by_name.keys() == {f"dragoman-{part}" for part in parts}
     keys = {name: {entry["secretKey"] for entry in spec.get("data", [])} for name, spec in by_name.items()}
     assert keys["dragoman-migrate"] == {"postgres-url", *(f"{service}-postgres-url" for service in SERVICES)}
     assert keys["dragoman-broker"] == {"management-url", *(f"{user}-rabbitmq-url" for user in BROKER_USERS)}
+
+
+def test_the_example_of_external_secrets_trusts_public_authorities() -> None:
+    """The URL of PostgreSQL that it shows names the authorities of the image; the driver looks for none by itself."""
+    text = (CHART / "examples" / "external-secrets.yaml").read_text()
+    [url] = re.findall(r"postgresql://\S+", text)
+    query = parse_qs(urlsplit(url).query)
+    assert query == {"sslmode": ["verify-full"], "sslrootcert": ["/etc/ssl/certs/ca-certificates.crt"]}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_takes_the_image_from_where_nodes_can_pull_it(example: Path) -> None:
+    """A name without a registry would be looked for among the public ones; only on one's own machine is it loaded."""
+    given = _read(example.name)
+    is_loaded = given.get("development", {}).get("enabled", False)
+    assert is_loaded or "/" in given.get("image", {}).get("repository", "")
 
 
 def test_the_secrets_are_all_described() -> None:

@@ -172,3 +172,26 @@ def test_hooks_that_would_wait_for_bundled_servers_are_told(release: dict[str, D
     del _container(server)["securityContext"]["readOnlyRootFilesystem"]
     found = faults([*release.values(), server])
     assert found == [f"Job {name}: it waits for servers that come after it" for name in ("broker", "migrate")]
+
+
+@pytest.mark.parametrize(
+    ("peers", "let_in"),
+    [
+        (None, True),
+        ([{"podSelector": {"matchLabels": {COMPONENT: "test"}}}], True),
+        ([{"namespaceSelector": {}}, {"podSelector": {"matchLabels": {COMPONENT: "test"}}}], True),
+        ([{"podSelector": {"matchLabels": {COMPONENT: "operator"}}}], False),
+        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}], False),
+    ],
+)
+def test_a_gateway_that_its_own_test_cannot_reach_is_told(
+    release: dict[str, Document], peers: list[Document] | None, *, let_in: bool
+) -> None:
+    """`helm test` asks from a pod of the release, whoever else the policy names."""
+    [rule] = [rule for rule in release["NetworkPolicy gateway"]["spec"]["ingress"] if rule["ports"] == [{"port": 8080}]]
+    if peers is not None:
+        rule["from"] = peers
+    release["Pod test"] = {"kind": "Pod", "metadata": {"name": "test", "labels": {COMPONENT: "test"}}}
+    release["Pod test"]["spec"] = _template("test", {})["spec"]
+    told = [] if let_in else ["Pod test: the gateway's NetworkPolicy keeps it out, and so fails `helm test`"]
+    assert faults(list(release.values())) == told

@@ -12,7 +12,7 @@ from deploy.compose.secrets import lay_out
 
 COMPOSE = yaml.safe_load((Path(__file__).parents[3] / "deploy" / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = (*COMPONENTS, "secrets", "migrate", "demo", "operator", "inbox")
+OURS = (*COMPONENTS, "secrets", "broker", "migrate", "demo", "operator", "inbox")
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def test_nobody_is_given_more_than_its_own(tmp_path: Path) -> None:
     lay_out(tmp_path, None)
     for name, service in SERVICES.items():
         mounted = [volume.split(":")[0] for volume in service.get("volumes", []) if "secrets" in volume]
-        owner = "operator" if name == "demo" else name
+        owner = {"demo": "operator", "broker": "rabbitmq"}.get(name, name)
         assert name == "secrets" or mounted in ([], [f"{owner}-secrets"])
     for name in (*COMPONENTS, "migrate"):
         told = {Path(value).name for key, value in SERVICES[name]["environment"].items() if key.endswith("_FILE")}
@@ -92,6 +92,17 @@ def test_the_broker_knows_the_components_and_nobody_else(tmp_path: Path) -> None
     assert {user["name"] for user in json.loads(definitions)["users"]} == {*COMPONENTS, "operator"}
     for path in (tmp_path / "made").glob("rabbitmq-*"):
         assert path.read_text() not in definitions
+
+
+def test_an_upgrade_brings_the_permissions_to_a_broker_that_runs(tmp_path: Path) -> None:
+    """At each `up` the definitions are told to the broker, and no component starts before."""
+    lay_out(tmp_path, None)
+    assert (tmp_path / "rabbitmq" / Path(SERVICES["broker"]["command"][-1]).name).exists()
+    assert SERVICES["broker"]["image"] == SERVICES["rabbitmq"]["image"]
+    assert SERVICES["broker"]["depends_on"] == {"rabbitmq": {"condition": "service_healthy"}}
+    assert SERVICES["rabbitmq"]["depends_on"] == {"secrets": {"condition": "service_completed_successfully"}}
+    for name in COMPONENTS:
+        assert SERVICES[name]["depends_on"]["broker"] == {"condition": "service_completed_successfully"}
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -3,6 +3,7 @@ Everything of one component: call it with (dict "root" $ "name" "token"). Settin
 that a changed one rolls out, and rolls back, with it.
 */}}
 {{- define "dragoman.component" -}}
+{{- include "dragoman.check" . -}}
 {{- $values := include "dragoman.values" . | fromJson -}}
 {{- $fullname := printf "%s-%s" (include "dragoman.fullname" .root) .name -}}
 apiVersion: v1
@@ -35,10 +36,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "dragoman.selector" . | nindent 8 }}
-        {{- with $values.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- merge (include "dragoman.selector" . | fromYaml) $values.podLabels | toYaml | nindent 8 }}
       {{- with $values.podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}

@@ -10,11 +10,6 @@
 {{- if and (eq .name "otp") .root.Values.development.enabled -}}
 {{- $_ := set $secrets "SMS_PASSWORD" $facts.optionalSecrets.SMS_PASSWORD -}}
 {{- end -}}
-{{- range $setting := keys $facts.secrets $facts.optionalSecrets -}}
-{{- if or (hasKey $values.settings $setting) (hasKey $.root.Values.settings $setting) -}}
-{{- fail (printf "settings: %s of %s is a secret and belongs in its Secret" $setting $.name) -}}
-{{- end -}}
-{{- end -}}
 {{- $own := mergeOverwrite (include "dragoman.ownSettings" . | fromJson) $values.settings -}}
 {{- $common := mergeOverwrite (dict "ADMIN_HOST" "0.0.0.0") (deepCopy .root.Values.settings) -}}
 {{- $_ := required "settings.ISSUER is required: the platform's own URL, as clients see it" $common.ISSUER -}}

@@ -34,6 +34,9 @@ spec:
       {{- with $policy.gatewayFrom }}
       from:
         {{- toYaml . | nindent 8 }}
+        - podSelector: # `helm test`
+            matchLabels:
+              {{- include "dragoman.selector" (dict "root" $.root "name" "test") | nindent 14 }}
       {{- end }}
     {{- end }}
     {{- end }}
