@@ -216,7 +216,9 @@ class OAuth2:
                 call = GrantRefreshToken(**_proof(request, fields), refresh_token=fields.refresh_token)
             case _:
                 return _error(400, "unsupported_grant_type", "The grant type is not supported")
-        return token_response(await self._gateway.bus.call(call))
+        with self._gateway.guesses.watch(request, call):
+            tokens = await self._gateway.bus.call(call)
+        return token_response(tokens)
 
     async def send_code(self, request: web.Request) -> web.Response:
         """POST /otp/send."""
@@ -245,7 +247,9 @@ class OAuth2:
     async def revoke(self, request: web.Request) -> web.Response:
         """POST /oauth/v2/revoke (RFC 7009): 200 also for a token that is unknown, expired or another client's."""
         fields = await self._fields(request)
-        revoked = await self._gateway.bus.call(RevokeToken(**_proof(request, fields), token=fields.token))
+        call = RevokeToken(**_proof(request, fields), token=fields.token)
+        with self._gateway.guesses.watch(request, call):
+            revoked = await self._gateway.bus.call(call)
         self._gateway.revocations.learn(revoked.revocations)
         return json_response({})
 
@@ -253,7 +257,8 @@ class OAuth2:
         """POST /oauth/v2/introspect (RFC 7662): what a token says, or only that it is not active."""
         fields = await self._fields(request)
         asked = IntrospectToken(**_proof(request, fields), token=fields.token)
-        found = await self._gateway.introspector.introspect(asked)
+        with self._gateway.guesses.watch(request, asked):
+            found = await self._gateway.introspector.introspect(asked)
         return json_response({"active": True, **found.claims} if found.active else {"active": False})
 
     async def userinfo(self, request: web.Request) -> web.Response:
