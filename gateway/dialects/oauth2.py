@@ -319,8 +319,11 @@ def _proof(request: web.Request, fields: TokenRequest) -> dict[str, Any]:
 def client_credentials(request: web.Request, fields: TokenRequest) -> tuple[str | None, SecretStr | None]:
     """The client's id and secret, from the header (RFC 6749 §2.3.1) or the body.
 
-    Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2).
+    Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2), and so are
+    several Authorization headers.
     """
+    if len(request.headers.getall("Authorization", ())) > 1:  # whoever stands in front may have read another one
+        raise BodyError(400, "The request carries several Authorization headers")
     if not _is_basic(request):
         return fields.client_id, fields.client_secret
     encoded = request.headers["Authorization"].partition(" ")[2].strip()
