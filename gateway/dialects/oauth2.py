@@ -6,7 +6,7 @@
 | POST /otp/send | sends a one-time code, which then works as `password` | `{"data": {…}, "meta": []}` |
 | POST /oauth/v2/revoke | ends a token; a refresh token's whole session (RFC 7009) | `{}` |
 | POST /oauth/v2/introspect | what a token says (RFC 7662) | claims, or `{"active": false}` |
-| GET /oauth/v2/userinfo | who the user is (OpenID Connect Core §5.3) | claims |
+| GET, POST /oauth/v2/userinfo | who the user is (OpenID Connect Core §5.3) | claims |
 | GET /.well-known/… | keys, metadata, revocations: gateway/wellknown.py, with this dialect's errors | |
 
 Oddities, and where they come from (reference: api-contracts §1.1):
@@ -262,7 +262,7 @@ class OAuth2:
         return json_response({"active": True, **found.claims} if found.active else {"active": False})
 
     async def userinfo(self, request: web.Request) -> web.Response:
-        """GET /oauth/v2/userinfo (OpenID Connect Core §5.3): who the access token's user is."""
+        """GET and POST /oauth/v2/userinfo (OpenID Connect Core §5.3): who the access token's user is."""
         claims = await self._gateway.bearer.required(request)
         if claims.session_id is None:
             raise Error(ErrorCode.FORBIDDEN, "a client's own token has no user")
@@ -297,6 +297,7 @@ class OAuth2:
             web.post("/oauth/v2/revoke", self.revoke),
             web.post("/oauth/v2/introspect", self.introspect),
             web.get("/oauth/v2/userinfo", self.userinfo),
+            web.post("/oauth/v2/userinfo", self.userinfo),
         ]
 
 

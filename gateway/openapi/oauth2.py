@@ -88,5 +88,6 @@ SECTION = Section(
             proof="client",
         ),
         ("GET", "/oauth/v2/userinfo"): _USERINFO,
+        ("POST", "/oauth/v2/userinfo"): _USERINFO,
     },
 )
