@@ -10,6 +10,8 @@ from gateway.dialects.dialect import Gateway, json_response
 from gateway.feed import FeedEndpoint
 
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
+_KEYS = {"Cache-Control": "public, max-age=20"}
+"""A cache's copy that a verifier keeps once more is still no older than keys are when they begin to sign (0007)."""
 
 
 class WellKnown:
@@ -33,7 +35,7 @@ class WellKnown:
 
     async def jwks(self, _request: web.Request) -> web.Response:
         """GET /.well-known/jwks.json (RFC 7517 §5)."""
-        return json_response({"keys": await self._gateway.keys.all()}, headers=_PUBLIC)
+        return json_response({"keys": await self._gateway.keys.all()}, headers=_KEYS)
 
     async def authorization_server(self, _request: web.Request) -> web.Response:
         """GET /.well-known/oauth-authorization-server (RFC 8414)."""

@@ -1,4 +1,6 @@
-"""Where clients look for the platform's metadata."""
+"""Where clients look for the platform's metadata and keys, and for how long they may keep them."""
+
+import re
 
 import pytest
 
@@ -34,3 +36,14 @@ async def test_an_issuer_without_a_path(platform: Platform) -> None:
     assert (await platform.send("GET", METADATA)).json()["issuer"] == ISSUER
     for tail in ("/", "//", "/id"):
         assert (await platform.send("GET", METADATA + tail)).status == 404
+
+
+async def test_how_long_keys_may_be_kept(platform: Platform) -> None:
+    """Through a cache and in a verifier behind it, keys are never so old that the one that signs is missing."""
+    control = (await platform.send("GET", "/.well-known/jwks.json")).headers["Cache-Control"]
+    found = re.fullmatch(r"public, max-age=(\d+)", control)
+    assert found is not None
+    in_the_gateway, published_ahead = 15 + 1, 60
+    assert 2 * int(found[1]) + in_the_gateway < published_ahead
+    # Not keys: nothing in it changes by itself.
+    assert (await platform.send("GET", METADATA)).headers["Cache-Control"] == "public, max-age=300"
