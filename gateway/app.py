@@ -11,6 +11,7 @@ from dragoman_verifier.claims import ANY_AUDIENCE, AnyAudience
 from gateway.addresses import Addresses, parse_networks
 from gateway.bearer import BearerTokens
 from gateway.body import MAX_BODY_BYTES
+from gateway.client_guesses import ClientGuesses
 from gateway.dialects.backoffice import BackOffice
 from gateway.dialects.dialect import Dialect, Gateway
 from gateway.dialects.directus import Directus
@@ -67,7 +68,10 @@ def build_app(
     introspector = Introspector(bus, feed, teller, kit.clock, kit.entropy, kit.telemetry)
     addresses = Addresses(parse_networks(settings.trusted_proxies))
     limits = Limits(settings.limits, windows, addresses, kit.clock, kit.telemetry)
-    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, kit.entropy, kit.clock)
+    guesses = ClientGuesses(addresses, kit.clock, kit.entropy, kit.telemetry)
+    gateway = Gateway(
+        settings, bus, keys, bearer, feed, introspector, addresses, limits, guesses, kit.entropy, kit.clock
+    )
     dialects: list[Dialect] = [OAuth2(gateway), BackOffice(gateway), Enterprise(gateway), Directus(gateway)]
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,

@@ -103,7 +103,7 @@ def _segment(encoded: str) -> str:
         raise ValueError("the path has a character that servers read in different ways")
     if segment.endswith(".") or segment.strip() != segment:
         raise ValueError("the path has a segment that is a dot, or ends in one or in a space")
-    return segment.casefold()
+    return segment.lower()
 
 
 def _parse_rule(words: Sequence[str]) -> Rule:

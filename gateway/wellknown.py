@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
@@ -9,6 +10,8 @@ from gateway.dialects.dialect import Gateway, json_response
 from gateway.feed import FeedEndpoint
 
 _PUBLIC = {"Cache-Control": "public, max-age=300"}
+_KEYS = {"Cache-Control": "public, max-age=20"}
+"""A cache's copy that a verifier keeps once more is still no older than keys are when they begin to sign (0007)."""
 
 
 class WellKnown:
@@ -18,23 +21,31 @@ class WellKnown:
         self._gateway = gateway
         self._feed = feed
         self._base = gateway.settings.issuer.rstrip("/")
+        self._path = unquote(urlsplit(self._base).path)
 
     def routes(self) -> list[web.RouteDef]:
         """The paths."""
         return [
             web.get("/.well-known/jwks.json", self.jwks),
             web.get("/.well-known/oauth-authorization-server", self.authorization_server),
+            web.get("/.well-known/oauth-authorization-server/{tail:.+}", self.authorization_server_of_path),
             web.get("/.well-known/openid-configuration", self.openid_configuration),
             web.get("/.well-known/revocations", self._feed.get),
         ]
 
     async def jwks(self, _request: web.Request) -> web.Response:
         """GET /.well-known/jwks.json (RFC 7517 §5)."""
-        return json_response({"keys": await self._gateway.keys.all()}, headers=_PUBLIC)
+        return json_response({"keys": await self._gateway.keys.all()}, headers=_KEYS)
 
     async def authorization_server(self, _request: web.Request) -> web.Response:
         """GET /.well-known/oauth-authorization-server (RFC 8414)."""
         return json_response(self._metadata(), headers=_PUBLIC)
+
+    async def authorization_server_of_path(self, request: web.Request) -> web.Response:
+        """GET /.well-known/oauth-authorization-server/…: where clients look when the issuer has a path (§3.1)."""
+        if f"/{request.match_info['tail']}" != self._path:
+            raise web.HTTPNotFound
+        return await self.authorization_server(request)
 
     async def openid_configuration(self, _request: web.Request) -> web.Response:
         """GET /.well-known/openid-configuration: what a resource server needs to find keys by discovery."""

@@ -11,6 +11,7 @@ from dragoman_verifier import Claims
 
 from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
+from gateway.client_guesses import ClientGuesses
 from gateway.cors import CorsPolicy
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
@@ -39,6 +40,7 @@ class Gateway:
     introspector: Introspector
     addresses: Addresses
     limits: Limits
+    guesses: ClientGuesses
     entropy: Entropy
     clock: Clock
 

@@ -6,7 +6,7 @@
 | POST /otp/send | sends a one-time code, which then works as `password` | `{"data": {…}, "meta": []}` |
 | POST /oauth/v2/revoke | ends a token; a refresh token's whole session (RFC 7009) | `{}` |
 | POST /oauth/v2/introspect | what a token says (RFC 7662) | claims, or `{"active": false}` |
-| GET /oauth/v2/userinfo | who the user is (OpenID Connect Core §5.3) | claims |
+| GET, POST /oauth/v2/userinfo | who the user is (OpenID Connect Core §5.3) | claims |
 | GET /.well-known/… | keys, metadata, revocations: gateway/wellknown.py, with this dialect's errors | |
 
 Oddities, and where they come from (reference: api-contracts §1.1):
@@ -216,7 +216,9 @@ class OAuth2:
                 call = GrantRefreshToken(**_proof(request, fields), refresh_token=fields.refresh_token)
             case _:
                 return _error(400, "unsupported_grant_type", "The grant type is not supported")
-        return token_response(await self._gateway.bus.call(call))
+        with self._gateway.guesses.watch(request, call):
+            tokens = await self._gateway.bus.call(call)
+        return token_response(tokens)
 
     async def send_code(self, request: web.Request) -> web.Response:
         """POST /otp/send."""
@@ -245,7 +247,9 @@ class OAuth2:
     async def revoke(self, request: web.Request) -> web.Response:
         """POST /oauth/v2/revoke (RFC 7009): 200 also for a token that is unknown, expired or another client's."""
         fields = await self._fields(request)
-        revoked = await self._gateway.bus.call(RevokeToken(**_proof(request, fields), token=fields.token))
+        call = RevokeToken(**_proof(request, fields), token=fields.token)
+        with self._gateway.guesses.watch(request, call):
+            revoked = await self._gateway.bus.call(call)
         self._gateway.revocations.learn(revoked.revocations)
         return json_response({})
 
@@ -253,11 +257,12 @@ class OAuth2:
         """POST /oauth/v2/introspect (RFC 7662): what a token says, or only that it is not active."""
         fields = await self._fields(request)
         asked = IntrospectToken(**_proof(request, fields), token=fields.token)
-        found = await self._gateway.introspector.introspect(asked)
+        with self._gateway.guesses.watch(request, asked):
+            found = await self._gateway.introspector.introspect(asked)
         return json_response({"active": True, **found.claims} if found.active else {"active": False})
 
     async def userinfo(self, request: web.Request) -> web.Response:
-        """GET /oauth/v2/userinfo (OpenID Connect Core §5.3): who the access token's user is."""
+        """GET and POST /oauth/v2/userinfo (OpenID Connect Core §5.3): who the access token's user is."""
         claims = await self._gateway.bearer.required(request)
         if claims.session_id is None:
             raise Error(ErrorCode.FORBIDDEN, "a client's own token has no user")
@@ -292,6 +297,7 @@ class OAuth2:
             web.post("/oauth/v2/revoke", self.revoke),
             web.post("/oauth/v2/introspect", self.introspect),
             web.get("/oauth/v2/userinfo", self.userinfo),
+            web.post("/oauth/v2/userinfo", self.userinfo),
         ]
 
 
@@ -314,8 +320,11 @@ def _proof(request: web.Request, fields: TokenRequest) -> dict[str, Any]:
 def client_credentials(request: web.Request, fields: TokenRequest) -> tuple[str | None, SecretStr | None]:
     """The client's id and secret, from the header (RFC 6749 §2.3.1) or the body.
 
-    Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2).
+    Both at once are accepted when they agree; otherwise that is more than one way to authenticate (§5.2), and so are
+    several Authorization headers.
     """
+    if len(request.headers.getall("Authorization", ())) > 1:  # whoever stands in front may have read another one
+        raise BodyError(400, "The request carries several Authorization headers")
     if not _is_basic(request):
         return fields.client_id, fields.client_secret
     encoded = request.headers["Authorization"].partition(" ")[2].strip()

@@ -29,7 +29,15 @@ _ADDRESS = {
     "oneOf": [{"required": ["email"]}, {"required": ["phone"]}],
 }
 _NO_CLIENT = "The client's id or secret is missing or wrong."
+_GUESSED = "Too many wrong secrets of clients came from there. Retry-After says when to come again."
 NO_TOKEN = "The access token is missing, wrong, expired or revoked."
+
+_USERINFO = Operation(
+    does="Say who the access token's user is.",
+    answer=record({"sub": UUID}, {"email": STRING, "phone_number": STRING, "preferred_username": STRING}),
+    refusals={401: NO_TOKEN, 403: "The access token is a client's own."},
+    proof="bearer",
+)
 
 SECTION = Section(
     name="oauth2",
@@ -68,7 +76,7 @@ SECTION = Section(
             body=TokenRequest,
             example={**_CLIENT, "token": "eyJhbGciOi…"},
             answer=record({}),
-            refusals={400: "The token is missing.", 401: _NO_CLIENT},
+            refusals={400: "The token is missing.", 401: _NO_CLIENT, 429: _GUESSED},
             proof="client",
         ),
         ("POST", "/oauth/v2/introspect"): Operation(
@@ -76,14 +84,10 @@ SECTION = Section(
             body=TokenRequest,
             example={**_CLIENT, "token": "eyJhbGciOi…"},
             answer={"type": "object", "properties": {"active": BOOLEAN}, "required": ["active"]},
-            refusals={400: "The token is missing.", 401: _NO_CLIENT},
+            refusals={400: "The token is missing.", 401: _NO_CLIENT, 429: _GUESSED},
             proof="client",
         ),
-        ("GET", "/oauth/v2/userinfo"): Operation(
-            does="Say who the access token's user is.",
-            answer=record({"sub": UUID}, {"email": STRING, "phone_number": STRING, "preferred_username": STRING}),
-            refusals={401: NO_TOKEN, 403: "The access token is a client's own."},
-            proof="bearer",
-        ),
+        ("GET", "/oauth/v2/userinfo"): _USERINFO,
+        ("POST", "/oauth/v2/userinfo"): _USERINFO,
     },
 )

@@ -48,6 +48,11 @@ SECTION = Section(
         ("GET", "/.well-known/oauth-authorization-server"): Operation(
             does="Give the endpoints and what they can do (RFC 8414).", answer=record(_METADATA)
         ),
+        ("GET", "/.well-known/oauth-authorization-server/{tail}"): Operation(
+            does="Give the same, behind the path that the issuer's URL has (RFC 8414 §3.1).",
+            answer=record(_METADATA),
+            refusals={404: "The issuer's URL has another path."},
+        ),
         ("GET", "/.well-known/openid-configuration"): Operation(
             does="Give the same, as clients of OpenID Connect look for it.", answer=record(_METADATA | _DISCOVERY)
         ),

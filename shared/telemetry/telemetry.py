@@ -54,7 +54,8 @@ class Telemetry:
             Counter(
                 "dragoman_rate_limit_decisions",
                 "Requests to limited paths: allowed, limited (one too many), blocked since then, or refused uncounted; "
-                "and who counted: Redis, a bucket of this process, or nobody.",
+                "and who counted: Redis, a bucket of this process in its stead, the process itself (guesses at secrets "
+                "of clients), or nobody.",
                 ["path", "outcome", "by"],
                 registry=registry,
             )

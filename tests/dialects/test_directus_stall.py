@@ -111,6 +111,7 @@ def handling(handler: str, fields: dict[str, Any], answer: Any) -> Callable[[], 
         introspector=unused,
         addresses=addresses,
         limits=limits,
+        guesses=unused,
         entropy=unused,
         clock=unused,
     )

@@ -368,3 +368,20 @@ async def test_request_id(platform: Platform, given: str, *, kept: bool) -> None
     """A request id that a client gives comes back when it is harmless, and is replaced when it is not."""
     answer = await raw(platform, "GET /", f"X-Request-Id: {given}")
     assert (answer.headers["X-Request-Id"] == given) is kept
+
+
+def basic(credentials: str) -> str:
+    """The header of a client that proves itself."""
+    return "Authorization: Basic " + b64encode(credentials.encode()).decode()
+
+
+@pytest.mark.parametrize("path", ["token", "revoke", "introspect"])
+@pytest.mark.parametrize(
+    "second", [basic("abc123:456789"), basic("abc123:wrong"), basic("other:other-secret"), "Authorization: Bearer x"]
+)
+async def test_two_authorization_headers(platform: Platform, path: str, second: str) -> None:
+    """A client that proves itself twice is refused, since whoever stands in front may have read the other header."""
+    body = json.dumps({"grant_type": "client_credentials", "token": "some-token"}).encode()
+    for headers in ([basic("abc123:456789"), second], [second, basic("abc123:456789")]):
+        answer = await raw(platform, f"POST /oauth/v2/{path}", "Content-Type: application/json", *headers, body=body)
+        assert error(answer) == (400, "invalid_request")

@@ -190,14 +190,15 @@ async def test_introspecting_what_has_passed(platform: Platform, tokens: Tokens)
         platform.clock.advance(-14 * 86_400)  # Redis keeps its own time, by which the stream is trimmed
 
 
-async def test_userinfo(platform: Platform, user: User, tokens: Tokens) -> None:
-    """A user's token tells who that is, until it is revoked."""
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_userinfo(platform: Platform, user: User, tokens: Tokens, method: str) -> None:
+    """A user's token tells who that is, until it is revoked, by both methods (OpenID Connect Core §5.3.1)."""
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    answer = await platform.send("GET", "/oauth/v2/userinfo", headers=headers)
+    answer = await platform.send(method, "/oauth/v2/userinfo", headers=headers)
     assert (answer.status, json.loads(answer.text)) == (200, {"sub": str(user.id), "email": user.email})
     await revoke(platform, tokens["access_token"])
     await refused(platform, tokens["access_token"])
-    answer = await platform.send("GET", "/oauth/v2/userinfo", headers=headers)
+    answer = await platform.send(method, "/oauth/v2/userinfo", headers=headers)
     assert answer.status == 401
     told = 'error="invalid_token", error_description="The access token provided is invalid."'
     assert answer.headers["WWW-Authenticate"] == f'Bearer realm="Service", {told}'

@@ -170,6 +170,12 @@ async def test_keys_that_are_of_no_use(issuer: Issuer, verifier: Verifier) -> No
         {**good, "kid": "point", "x": "AAAA"},
         {**rsa, "kid": "weak", "n": "sXchz3"},
         {"kid": "secret", "kty": "oct", "k": "AAAA", "alg": "HS256"},
+        {"kid": "none", "kty": "EC", "alg": "none"},
+        {**good, "kid": "none too", "alg": "none"},
+        {**good, "kid": "numbers", "x": 7, "y": None},
+        {**rsa, "kid": "numbers too", "n": "", "e": ""},
+        {"kid": "okp", "kty": "OKP", "crv": "Ed25519", "x": "AAAA", "alg": "EdDSA"},
+        {"kid": "kinds", "kty": ["EC"], "alg": {"ES256": 1}, "crv": {}},
     ]
     await verifier.verify(issuer.token())
     assert verifier.health().keys == 1

@@ -184,6 +184,25 @@ async def test_tampered(issuer: Issuer, verifier: Verifier) -> None:
         await verifier.verify(f"{header}.{_part(changed)}.{signature}")
 
 
+# What decoders of base64 pass over or add.
+ODD_FORMS = ["{}==", "{}=", "{}\n", " {}", "{}*", "{}.", ".{}", "{}.x"]
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+async def test_another_form_of_a_token(issuer: Issuer, verifier: Verifier, form: str) -> None:
+    """A token has one form: with anything added it is none, also once the token itself was verified."""
+    token = issuer.token()
+    header, claims, signature = token.split(".")
+    await verifier.verify(token)
+    for odd in (
+        form.format(token),
+        ".".join((form.format(header), claims, signature)),
+        ".".join((header, form.format(claims), signature)),
+    ):
+        with pytest.raises(TokenInvalid):
+            await verifier.verify(odd)
+
+
 async def test_expiry(issuer: Issuer, verifier: Verifier, clock: Clock) -> None:
     """A token is refused as expired from its end on, a minute's leeway added, also when it was verified before."""
     token = issuer.token()

@@ -1,5 +1,6 @@
 """Access tokens: JWTs by RFC 9068."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,8 @@ import jwt
 from services.token.domain.signing_keys import SigningKey
 
 _TYPE = "at+jwt"
+_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""The compact form (RFC 7515 §7.1). Decoders of base64 pass over padding and more, so that a token had many forms."""
 
 
 def sign_access_token(
@@ -50,6 +53,8 @@ def read_access_token(
 
     Its audience is not asked: whoever introspects or revokes a token need not be whom it is meant for.
     """
+    if not _JWS.fullmatch(text):
+        return None, ""
     try:
         header = jwt.get_unverified_header(text)
         kid = str(header.get("kid", ""))

@@ -13,6 +13,7 @@ from dragoman_verifier import Claims, TokenExpired, TokenInvalid, Verifier
 
 from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
+from gateway.client_guesses import ClientGuesses
 from gateway.dialects.dialect import Dialect, Gateway
 from gateway.introspection import Introspector
 from gateway.keys import PublicKeys
@@ -102,7 +103,9 @@ async def open_edge(make_dialect: Callable[[Gateway], Dialect], **changed: str) 
     limits = Limits(settings.limits, None, addresses, clock, telemetry)
     bearer = BearerTokens(verifier)
     entropy = SystemEntropy()
-    dialect = make_dialect(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, entropy, clock))
+    guesses = ClientGuesses(addresses, clock, entropy, telemetry)
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, guesses, entropy, clock)
+    dialect = make_dialect(gateway)
     app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, SystemEntropy(), 5.0)])
     app.add_routes(dialect.routes())
     app.on_response_prepare.append(add_headers)

@@ -14,6 +14,7 @@ from yarl import URL
 
 from gateway.addresses import Addresses
 from gateway.bearer import BearerTokens
+from gateway.client_guesses import ClientGuesses
 from gateway.dialects.dialect import Gateway
 from gateway.dialects.oauth2 import OAuth2
 from gateway.forward_auth import ForwardAuth
@@ -88,8 +89,10 @@ async def client() -> AsyncIterator[Client]:
     introspector = Introspector(bus, feed, verifier, clock, entropy, telemetry)
     addresses = Addresses(())
     limits = Limits(settings.limits, None, addresses, clock, telemetry)
+    guesses = ClientGuesses(addresses, clock, entropy, telemetry)
     keys = PublicKeys(bus, telemetry)
-    dialect = OAuth2(Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, entropy, clock))
+    gateway = Gateway(settings, bus, keys, bearer, feed, introspector, addresses, limits, guesses, entropy, clock)
+    dialect = OAuth2(gateway)
     app = web.Application(middlewares=[around_requests([dialect], addresses, telemetry, entropy, 5.0)])
     app.add_routes(ForwardAuth(RULES, bearer).routes())
     async with TestClient(TestServer(app)) as opened:

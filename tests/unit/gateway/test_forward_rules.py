@@ -65,6 +65,16 @@ def test_one_reading(method: str, target: str, expected: str) -> None:
     assert need(method, target) == expected
 
 
+def test_letters_that_only_look_up_as_others() -> None:
+    """Case is all that is disregarded: a letter that would fold into another one or two is a letter of its own."""
+    rules = parse_rules("* /statuses/* public; * /stra%C3%9Fe/* public; * /users/* token")
+    for target in ("/statu%C5%BFes/x", "/strasse/x"):
+        assert not find_rule(rules, "GET", target).public
+    for target in ("/STATUSES/x", "/stra%C3%9Fe/x", "/STRA%C3%9FE/x"):
+        assert find_rule(rules, "GET", target).public
+    parse_rules("* /strasse public; * /stra%C3%9Fe token")  # neither hides the other
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import jwt
+import pytest
 
 from services.token.domain import access_tokens, signing_keys
 
@@ -62,3 +63,23 @@ def test_several_audiences() -> None:
     """A token for several audiences is accepted by each of them."""
     token = sign(audiences=("https://a.example.com", "https://b.example.com"))
     assert claims(token, "https://b.example.com")["aud"] == ["https://a.example.com", "https://b.example.com"]
+
+
+def test_reading_a_token_back() -> None:
+    """A token of ours that is in its time says what it says."""
+    read, kid = access_tokens.read_access_token(sign(), [KEY.public_jwk], issuer="https://id.example.com", now=ISSUED)
+    assert (read or {})["sub"] == "abc123"
+    assert kid == KEY.kid
+
+
+@pytest.mark.parametrize("form", ["{}==", "{}=", "{}\n", " {}", "{}*", "{}.", ".{}", "{}.x", "{}é"])
+def test_another_form_of_a_token(form: str) -> None:
+    """A token has one form: with anything that decoders of base64 pass over it is none."""
+    header, claims_, signature = sign().split(".")
+    for odd in (
+        form.format(sign()),
+        ".".join((form.format(header), claims_, signature)),
+        ".".join((header, form.format(claims_), signature)),
+    ):
+        read = access_tokens.read_access_token(odd, [KEY.public_jwk], issuer="https://id.example.com", now=ISSUED)
+        assert read == (None, "")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt import PyJWK, PyJWTError
+from jwt import PyJWK
 
 from dragoman_verifier.errors import KeysUnavailable, TokenInvalid
 from dragoman_verifier.web import Unusable, describe
@@ -155,7 +155,7 @@ def _usable(entry: dict[str, Any], algorithms: Collection[str]) -> PyJWK | None:
         if "verify" not in entry.get("key_ops", ("verify",)):
             return None
         key = PyJWK(entry)
-    except (PyJWTError, ValueError, TypeError):
+    except Exception:  # noqa: BLE001 - however odd one key is, the others are good
         return None
     too_weak = isinstance(key.key, RSAPublicKey) and key.key.key_size < _LEAST_RSA_BITS
     return key if key.algorithm_name in algorithms and not too_weak else None

@@ -1,6 +1,7 @@
 """Verifies access tokens (RFC 9068 §4), locally."""
 
 import json
+import re
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -27,6 +28,8 @@ KeySource = Callable[[], Awaitable[tuple[dict[str, Any], Mapping[str, str]]]]
 
 _LONGEST_TOKEN = 16 << 10
 _TYPES = ("at+jwt", "application/at+jwt")
+_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""The compact form (RFC 7515 §7.1). Decoders of base64 pass over padding and more, so that a token had many forms."""
 
 _jws = PyJWS(ALGORITHMS)
 
@@ -209,6 +212,8 @@ class Verifier:
 
 
 def _header(token: str) -> dict[str, Any]:
+    if not _JWS.fullmatch(token):
+        raise TokenInvalid("not a JWT")
     encoded = token.partition(".")[0]
     try:
         header = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
