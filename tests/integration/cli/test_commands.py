@@ -174,6 +174,37 @@ def test_migrate(empty_database: str, worker: str) -> None:
     assert len(refused) == 3
 
 
+def stand_at(url: str, schema: str, revision: str) -> None:
+    """Have a schema be where another version has left it."""
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(f"UPDATE {schema}.migrations SET version_num = $1", revision)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
+
+
+def test_migrate_back(empty_database: str) -> None:
+    """On a newer schema `migrate` succeeds and says so; a revision that nobody knows is one line and status 1."""
+    run("migrate", DRAGOMAN_POSTGRES_URL=empty_database)
+    stand_at(empty_database, "otp", "0999")
+    ended = run("migrate", "--json", DRAGOMAN_POSTGRES_URL=empty_database)
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout)["otp"] == "0999"
+    assert set(json.loads(ended.stdout)) == set(SERVICES)
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("the schema otp stands at 0999, newer than this version's ")
+    stand_at(empty_database, "otp", "lost")
+    ended = run("migrate", DRAGOMAN_POSTGRES_URL=empty_database)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("Error: the database cannot be migrated: the schema otp: ")
+    assert "'lost'" in line
+
+
 def test_migrate_without_rights(empty_database: str, worker: str) -> None:
     """A role that may not create schemas gets one line that says so."""
     role = as_role(empty_database, f"dragoman_test_cli_{worker}_role")
