@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -118,6 +119,19 @@ def test_list_of_settings(component: str) -> None:
     assert all(setting["name"] in text and setting["meaning"] for setting in listed)
 
 
+@pytest.mark.parametrize("name", ["DRAGOMAN_POSTGRES_URL", "DRAGOMAN_RABBITMQ_URL"])
+@pytest.mark.parametrize(
+    "url", ["", "foo", "http://x", "mysql://a", "postgresql://u:hidden@:1/x", "amqp://u:hidden@x:y"]
+)
+def test_a_url_that_leads_nowhere(name: str, url: str) -> None:
+    """`--check` says so before anybody connects, by the name of the setting and without the password."""
+    ended = run("token", "--check", **RIGHT | {name: url})
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    [_, problem] = ended.stderr.splitlines()
+    assert problem.startswith(f"{name}: ")
+    assert "hidden" not in problem
+
+
 @pytest.fixture
 def empty_database(server_urls: ServerUrls, worker: str) -> Iterator[str]:
     """A database with nothing in it."""
@@ -220,9 +234,16 @@ def test_migrate_without_rights(empty_database: str, worker: str) -> None:
     [
         ({}, "DRAGOMAN_POSTGRES_URL is not set"),
         ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:1/x"}, "the database cannot be migrated: "),
-        ({"DRAGOMAN_POSTGRES_URL": "nonsense"}, "the database cannot be migrated: "),
-        ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:port/x"}, "the database cannot be migrated: "),
+        ({"DRAGOMAN_POSTGRES_URL": ""}, "DRAGOMAN_POSTGRES_URL is not set"),
+        ({"DRAGOMAN_POSTGRES_URL_FILE": "/dev/null"}, "DRAGOMAN_POSTGRES_URL is not set"),
+        ({"DRAGOMAN_POSTGRES_URL": "nonsense"}, "DRAGOMAN_POSTGRES_URL: begins with none of "),
+        ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:port/x"}, "DRAGOMAN_POSTGRES_URL: a port is "),
+        (
+            {"DRAGOMAN_POSTGRES_URL": "postgresql://127.0.0.1:1/x", "DRAGOMAN_OTP_POSTGRES_URL": "http://o:hidden@x"},
+            "DRAGOMAN_OTP_POSTGRES_URL: begins with none of ",
+        ),
         ({"DRAGOMAN_POSTGRES_URL_FILE": "/nowhere/url"}, "DRAGOMAN_POSTGRES_URL_FILE cannot be read: "),
+        ({"DRAGOMAN_POSTGRES_URL_FILE": sys.executable}, "DRAGOMAN_POSTGRES_URL_FILE cannot be read: "),
     ],
 )
 def test_migrate_nowhere(settings: dict[str, str], reason: str) -> None:
