@@ -3,8 +3,8 @@
     postgresql://[user:password@]host[:port][,host[:port]…][/database][?option=value&…]
     amqp://[user:password@]host[:port][/virtual-host][?option=value&…]
 
-Refused is what leads nowhere whatever the servers are like, and what would lead elsewhere than it says. What is told of it
-repeats nothing: there may be a password in it.
+Refused is what leads nowhere whatever the servers are like, and what would lead elsewhere than it says. What is told of
+it repeats nothing: there may be a password in it.
 """
 
 import re
