@@ -9,6 +9,8 @@ import click
 
 from shared.bus.permissions import SERVICES
 from shared.process import Component
+from shared.server_urls import check_postgres_url
+from shared.settings import read_secret
 
 COMPONENTS = ("gateway", *SERVICES)
 ROOT = Path(__file__).parent.parent
@@ -36,20 +38,33 @@ class PostgresUrls:
 
 
 def postgres_urls(environ: Mapping[str, str]) -> PostgresUrls:
-    """Read the URLs, or the files that `…_FILE` names. Raises `click.ClickException` for one that cannot be read."""
-    services = {name: secret(environ, f"DRAGOMAN_{name.upper()}_POSTGRES_URL") for name in SERVICES}
+    """Read the URLs, or the files that `…_FILE` names. Raises `click.ClickException` for one that cannot be used."""
+    services = {name: _postgres_url(environ, f"DRAGOMAN_{name.upper()}_POSTGRES_URL") for name in SERVICES}
     return PostgresUrls(
-        owner=secret(environ, "DRAGOMAN_POSTGRES_URL"),
+        owner=_postgres_url(environ, "DRAGOMAN_POSTGRES_URL"),
         services={name: url for name, url in services.items() if url is not None},
     )
 
 
+def _postgres_url(environ: Mapping[str, str], name: str) -> str | None:
+    url = secret(environ, name)
+    if url is not None:
+        try:
+            check_postgres_url(url)
+        except ValueError as error:
+            raise click.ClickException(f"{name}: {error}") from None
+    return url
+
+
 def secret(environ: Mapping[str, str], name: str) -> str | None:
-    """What `name` is set to, directly or by a file. Raises `click.ClickException` for a file that cannot be read."""
+    """What `name` is set to, directly or by a file; None for nothing at all.
+
+    Raises `click.ClickException` for a file that cannot be read.
+    """
     path = environ.get(f"{name}_FILE")
     if path is None:
-        return environ.get(name)
+        return environ.get(name) or None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise click.ClickException(f"{name}_FILE cannot be read: {error.strerror}") from None
+        return read_secret(path).strip() or None
+    except ValueError as error:
+        raise click.ClickException(f"{name}_FILE cannot be read: {error}") from None

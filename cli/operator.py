@@ -9,6 +9,7 @@ import click
 from pydantic_core import PydanticSerializationError
 
 from shared import context
+from shared.bus.faults import broker_reason
 from shared.bus.messages import Call, Reply
 from shared.bus.rabbit import RabbitBus
 from shared.clock import SystemClock
@@ -39,7 +40,8 @@ async def operator_bus(environ: Mapping[str, str]) -> AsyncIterator[RabbitBus]:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await bus.wait_connected()
         except TimeoutError:
-            raise unavailable("the broker cannot be reached") from None
+            why = f"no answer within {_CONNECT_SECONDS:.0f} s" if bus.fault is None else broker_reason(bus.fault)
+            raise unavailable(f"the broker cannot be reached: {why}") from None
         yield bus
 
 

@@ -10,6 +10,7 @@ _HEAD = """\
 
 Made by `make docs` from the code; a test compares. Names marked * may also be given once for all components, without
 the component's name (`DRAGOMAN_POSTGRES_URL`). Secrets may be given as files, under their name with `_FILE`.
+What is required and given as nothing counts as not given.
 """
 
 

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import web
-
 from gateway.app import FEED, build_app, build_runner
 from gateway.limits.redis_windows import open_windows
 from gateway.metrics import measure_feed
 from gateway.settings import GatewaySettings
+from shared.listening import listen
 from shared.process import Component, Kit, run
 from shared.revocations import open_stream
 
@@ -31,8 +30,8 @@ async def open_gateway(settings: GatewaySettings, kit: Kit) -> AsyncIterator[Non
         runner = build_runner(app, settings)
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
-            kit.telemetry.log.info("listening", host=settings.host, port=runner.addresses[0][1])
+            port = await listen(runner, kit.telemetry, settings.host, settings.port, reuse_address=True)
+            kit.telemetry.log.info("listening", host=settings.host, port=port)
             yield
         finally:
             if kit.health.stopping:

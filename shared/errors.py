@@ -96,3 +96,10 @@ class _Wire(BaseModel):
 def unavailable(message: str, *, retry_after: float = 1.0) -> Error:
     """A dependency is gone or refuses; trying again may help."""
     return Error(ErrorCode.UNAVAILABLE, message, retry_after=retry_after)
+
+
+def reason(error: BaseException) -> str:
+    """Why a connection failed, in one line. What could not be parsed is not repeated, since it may hold a password."""
+    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a wrong certificate is both
+        return "its URL cannot be read"
+    return str(error).partition("\n")[0][:200] or type(error).__name__

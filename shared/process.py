@@ -20,6 +20,7 @@ from shared.bus.rabbit import EVENT_PREFETCH, RabbitBus
 from shared.clock import Clock, SystemClock
 from shared.entropy import Entropy, SystemEntropy
 from shared.errors import unavailable
+from shared.listening import CannotListenError
 from shared.settings import Settings, SettingsError, environment
 from shared.telemetry import Health, Telemetry, configure_logging
 from shared.telemetry.admin import admin_server
@@ -94,12 +95,18 @@ def load_settings(components: Sequence[Component]) -> list[Settings]:
 
 
 def run(components: Sequence[Component]) -> None:
-    """Run components in this process until SIGTERM or SIGINT, then drain."""
+    """Run components in this process until SIGTERM or SIGINT, then drain.
+
+    Ends the process with status 1 when a port cannot be opened, and with 2 when the settings have mistakes.
+    """
     settings = load_settings(components)
     configure_logging(settings[0].log_level)
     if all(component.stands_back for component in components):
         _stand_back()
-    uvloop.run(_serve(list(zip(components, settings, strict=True))))
+    try:
+        uvloop.run(_serve(list(zip(components, settings, strict=True))))
+    except CannotListenError:
+        raise SystemExit(1) from None
 
 
 async def _serve(components: list[tuple[Component, Settings]]) -> None:

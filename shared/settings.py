@@ -2,6 +2,7 @@
 
 `DRAGOMAN_<COMPONENT>_<NAME>` sets one component's setting; for those marked common, `DRAGOMAN_<NAME>` sets it for all.
 Every secret may be given as the path of a file instead, under the name with `_FILE` behind it.
+What is required and given as nothing is not given.
 A `DRAGOMAN_*` name that no component knows is refused, since it is a typing error whose setting would be missed.
 """
 
@@ -15,6 +16,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.server_urls import RabbitmqUrl
 
 PREFIX = "DRAGOMAN_"
 COMPONENTS = ("gateway", "token", "identity", "otp", "password", "operator")
@@ -61,8 +64,6 @@ def _split(value: object) -> object:
 CommaList = Annotated[list[str], BeforeValidator(_split)]
 """Given as words separated by commas."""
 
-PostgresUrl = Annotated[SecretStr, Field(description="PostgreSQL URL of the service's own role")]
-
 
 def decode_key(value: SecretStr) -> bytes:
     """The bytes of a key given as base64url, padded or not; empty when it is not base64url."""
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     component: ClassVar[str]
 
-    rabbitmq_url: SecretStr = Field(description="AMQP URL of the component's own broker user")
+    rabbitmq_url: RabbitmqUrl = Field(description="AMQP URL of the component's own broker user")
     admin_host: str = Field("127.0.0.1", description="address of the admin port (/livez, /readyz, /metrics)")
     admin_port: int = Field(0, ge=0, le=65535, description="admin port; 0 picks a free one and logs it")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
@@ -107,8 +108,9 @@ class Settings(BaseSettings):
         problems += [
             f"{name} and {name}_FILE are both set" for name in environ if _is_ours(name) and f"{name}_FILE" in environ
         ]
+        came_by: dict[str, str] = {}
         try:
-            settings = cls(_environ=environ, _problems=problems)  # type: ignore[call-arg]
+            settings = cls(_environ=environ, _problems=problems, _came_by=came_by)  # type: ignore[call-arg]
         except ValidationError as error:
             # A value that could not be read was reported by its source already; it is missing for no other reason.
             unread = {problem.split(":", 1)[0] for problem in problems}
@@ -117,7 +119,12 @@ class Settings(BaseSettings):
                 names = _names(cls, field) if field in cls.model_fields else [field]
                 if not any(f"{name}_FILE" in unread for name in names):
                     message = mistake["msg"].removeprefix("Value error, ")
-                    problems.append(f"{names[-1]}: {message[0].lower()}{message[1:]}".removeprefix(": "))
+                    message = f"{message[0].lower()}{message[1:]}"
+                    if mistake["type"] == "missing" and field in came_by:
+                        message = "is empty"
+                    elif mistake["type"] == "missing" and len(names) > 1:
+                        message += f" ({names[0]} for {cls.component} alone)"
+                    problems.append(f"{came_by.get(field, names[-1])}: {message}".removeprefix(": "))
         if problems:
             raise SettingsError(cls.component, sorted(problems))
         return settings
@@ -133,30 +140,54 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read from the mapping that `load` was given, and from nowhere else."""
         arguments = init_settings.init_kwargs  # type: ignore[attr-defined]
-        environ = arguments.pop("_environ", {})
-        return (init_settings, _EnvironmentSource(settings_cls, environ, arguments.pop("_problems", [])))
+        environ, problems = arguments.pop("_environ", {}), arguments.pop("_problems", [])
+        return (init_settings, _EnvironmentSource(settings_cls, environ, problems, arguments.pop("_came_by", {})))
+
+
+def read_secret(path: str) -> str:
+    """What is in the file of a secret, without the line's end. Raises ValueError with the reason when it is no text."""
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(error.strerror) from None
 
 
 class _EnvironmentSource(PydanticBaseSettingsSource):
     """Finds each field's value under its names, or in the file that `…_FILE` names."""
 
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str], problems: list[str]) -> None:
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        environ: Mapping[str, str],
+        problems: list[str],
+        came_by: dict[str, str],
+    ) -> None:
         super().__init__(settings_cls)
         self._environ = environ
         self._problems = problems
+        self._came_by = came_by
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The value of one field, None when it is not given."""
         for name in _names(self.settings_cls, field_name):
-            if name in self._environ:
-                return self._environ[name], field_name, False
-            path = self._environ.get(f"{name}_FILE")
-            if path is not None and _is_secret(field):
-                try:
-                    return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
-                except (OSError, UnicodeDecodeError) as error:
-                    self._problems.append(f"{name}_FILE: cannot be read: {type(error).__name__}")
+            value = self._given(name, field)
+            if value is not None:
+                self._came_by[field_name] = name
+                if value or not field.is_required():
+                    return value, field_name, False
         return None, field_name, False
+
+    def _given(self, name: str, field: FieldInfo) -> str | None:
+        path = self._environ.get(f"{name}_FILE")
+        if name in self._environ or path is None or not _is_secret(field):
+            return self._environ.get(name)
+        try:
+            return read_secret(path)
+        except ValueError as error:
+            self._problems.append(f"{name}_FILE: cannot be read: {error}")
+            return None
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}

@@ -6,10 +6,10 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq.exceptions import ChannelAccessRefused
 
 from cli.checks.deployment import Deployment
-from cli.checks.finding import Findings, reason
+from cli.checks.finding import Findings
 from cli.checks.versions import RABBITMQ, check_version
 from shared.bus import topology
-from shared.bus.faults import BROKER_FAULTS
+from shared.bus.faults import BROKER_FAULTS, broker_reason
 from shared.bus.permissions import SERVICES
 
 _SECONDS = 5.0
@@ -33,7 +33,7 @@ async def check_broker(deployment: Deployment) -> list[Findings]:
                 await _check_calls(connection, service, queues)
                 await _check_events(connection, service, queues)
     except _FAULTS as error:
-        server.problem("server", f"cannot be used: {reason(error)}", "DRAGOMAN_OPERATOR_RABBITMQ_URL names it")
+        server.problem("server", f"cannot be used: {broker_reason(error)}", "DRAGOMAN_OPERATOR_RABBITMQ_URL names it")
         return [server, queues]
     return [server, queues, await _check_users(deployment)]
 
@@ -111,7 +111,7 @@ async def _check_users(deployment: Deployment) -> Findings:
                 wrong = await _wrong_with(connection, component)
         except _FAULTS as error:
             hint = f"DRAGOMAN_{component.upper()}_RABBITMQ_URL names its user"
-            users.problem(component, f"cannot connect: {reason(error)}", hint)
+            users.problem(component, f"cannot connect: {broker_reason(error)}", hint)
             continue
         for found in wrong:
             users.problem(component, found, _PERMISSIONS_HINT)

@@ -39,10 +39,3 @@ class Findings:
     def skip(self, checked: str, found: str) -> None:
         """It could not be looked at from here."""
         self.every.append(Finding(self.area, checked, "skipped", found))
-
-
-def reason(error: BaseException) -> str:
-    """Why something failed, in one line. What could not be parsed is not repeated, since it may hold a password."""
-    if isinstance(error, ValueError):
-        return "its URL cannot be read"
-    return str(error).partition("\n")[0][:200] or type(error).__name__

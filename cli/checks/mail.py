@@ -5,8 +5,9 @@ from email.utils import parseaddr
 import aiosmtplib
 
 from cli.checks.deployment import Deployment
-from cli.checks.finding import Findings, reason
+from cli.checks.finding import Findings
 from services.otp.settings import OtpSettings
+from shared.errors import reason
 
 _SECONDS = 10.0
 _HERE = {"localhost", "127.0.0.1", "::1"}

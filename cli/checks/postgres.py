@@ -5,11 +5,12 @@ from asyncpg.exceptions import TargetServerAttributeNotMatched
 
 from cli.checks.clocks import check_clock
 from cli.checks.deployment import Deployment
-from cli.checks.finding import Findings, reason
+from cli.checks.finding import Findings
 from cli.checks.versions import POSTGRESQL, check_version
 from cli.components import ROOT
 from shared.bus.permissions import SERVICES
 from shared.clock import Clock
+from shared.errors import reason
 from shared.postgres.servers import Servers
 
 _SECONDS = 5.0

@@ -8,10 +8,11 @@ from redis.exceptions import RedisError
 
 from cli.checks.clocks import check_clock
 from cli.checks.deployment import Deployment
-from cli.checks.finding import Findings, reason
+from cli.checks.finding import Findings
 from cli.checks.sentinels import check_sentinels
 from cli.checks.versions import REDIS, check_version
 from shared.clock import Clock
+from shared.errors import reason
 from shared.redis import open_redis
 from shared.redis_url import parse_redis_url
 

@@ -5,7 +5,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from cli.checks.finding import Findings, reason
+from cli.checks.finding import Findings
+from shared.errors import reason
 from shared.redis_url import RedisAddress
 
 _SECONDS = 2.0

@@ -6,6 +6,7 @@ import phonenumbers
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from shared.redis_url import RedisUrl
+from shared.server_urls import PostgresUrl
 from shared.settings import Settings, decode_key
 
 _KEY_BYTES = 32
@@ -16,7 +17,7 @@ class IdentitySettings(Settings):
 
     component: ClassVar[str] = "identity"
 
-    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    postgres_url: PostgresUrl = Field(description="PostgreSQL URL of the service's own role")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
     redis_url: RedisUrl = Field(
         description="URL of Redis or of its sentinels (docs/redis.md), for challenges and for failed attempts"

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 
 from services.otp.prefixes import is_calling_code
 from shared.redis_url import RedisUrl
+from shared.server_urls import PostgresUrl
 from shared.settings import CommaList, Settings, decode_key
 
 _KEY_BYTES = 32
@@ -37,7 +38,7 @@ class OtpSettings(Settings):
 
     component: ClassVar[str] = "otp"
 
-    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    postgres_url: PostgresUrl = Field(description="PostgreSQL URL of the service's own role")
     pool_size: int = Field(10, ge=1, le=100, description="PostgreSQL connections at most")
     redis_url: RedisUrl = Field(description="URL of Redis or of its sentinels (docs/redis.md)")
     redis_prefix: str = Field("dragoman:", description="what every Redis key begins with")

@@ -2,8 +2,9 @@
 
 from typing import ClassVar
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from shared.server_urls import PostgresUrl
 from shared.settings import Settings
 
 _OWASP_CHOICES = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
@@ -15,7 +16,7 @@ class PasswordSettings(Settings):
 
     component: ClassVar[str] = "password"
 
-    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    postgres_url: PostgresUrl = Field(description="PostgreSQL URL of the service's own role")
     memory_kib: int = Field(19456, ge=7168, le=128 * 1024, description="memory of one argon2id hash, in KiB")
     time_cost: int = Field(2, ge=1, le=8, description="passes of argon2id over its memory")
     parallelism: int = Field(1, ge=1, le=16, description="lanes of argon2id, each a thread while a hash is made")

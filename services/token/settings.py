@@ -8,6 +8,7 @@ from services.token.domain import dialects
 from services.token.domain.dialects import Lives, Policies
 from shared.contracts.token import Dialect
 from shared.redis_url import OptionalRedisUrl
+from shared.server_urls import PostgresUrl
 from shared.settings import Settings, decode_key
 
 _DAY = 86_400
@@ -20,7 +21,7 @@ class TokenSettings(Settings):
 
     component: ClassVar[str] = "token"
 
-    postgres_url: SecretStr = Field(description="PostgreSQL URL of the service's own role")
+    postgres_url: PostgresUrl = Field(description="PostgreSQL URL of the service's own role")
     redis_url: OptionalRedisUrl = Field(
         SecretStr(""),
         description="URL of Redis or of its sentinels (docs/redis.md), for the revocation stream; empty: gateways poll "

@@ -17,7 +17,7 @@ from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from shared.bus import topology
-from shared.bus.faults import BROKER_FAULTS
+from shared.bus.faults import BROKER_FAULTS, broker_reason
 from shared.bus.lenient import read_leniently
 from shared.errors import Error, ErrorCode, unavailable
 
@@ -65,8 +65,8 @@ class DeadLetters:
         read_leniently()
         try:
             connection = await aio_pika.connect(url, timeout=_CONNECT_SECONDS)
-        except BROKER_FAULTS:
-            raise unavailable("the broker cannot be reached") from None
+        except (*BROKER_FAULTS, ValueError) as fault:
+            raise unavailable(f"the broker cannot be reached: {broker_reason(fault)}") from None
         async with connection:
             try:
                 yield cls(connection)

@@ -64,6 +64,8 @@ class RabbitBus(Bus):
         self._subscriber = EventSubscriber(
             component, self._dispatcher, telemetry, clock, retry or RetryPolicy(), event_prefetch, self._lose
         )
+        self.fault: Exception | None = None
+        """What became of the last attempt to connect; None before its end, and when it went well."""
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -115,13 +117,13 @@ class RabbitBus(Bus):
             while True:
                 try:
                     await self._connect()
-                    failures = 0
+                    failures, self.fault = 0, None
                     await self._lost.wait()
                     self._telemetry.log.warning("broker connection lost")
                 except Exception as fault:  # noqa: BLE001 - a supervisor that dies leaves its component deaf for good
                     if failures % 10 == 0:
                         self._telemetry.log.warning("broker unreachable", reason=repr(fault), failures=failures + 1)
-                    failures += 1
+                    failures, self.fault = failures + 1, fault
                 finally:
                     await self._disconnect()
                 await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])

@@ -2,15 +2,20 @@
 
 Safe when several start together: an advisory lock lets one work, the others find nothing left to do.
 Safe to be killed: each revision commits by itself, with the rights on what it made, and the next run does the rest.
-Revisions only expand: the version before must be able to run on the new schema (docs/decisions/0005).
+Revisions only expand: the version before must be able to run on the new schema (docs/decisions/0005). So whoever goes
+back a version keeps the new schema, and migrating by the version before leaves it as it is.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -41,12 +46,19 @@ _IN_USE = "55P03"
 """SQLSTATE of a lock that was not to be had in time."""
 
 
-async def migrate(owner_url: str, schemas: dict[str, tuple[Path, str | None]]) -> dict[str, str]:
+async def migrate(
+    owner_url: str, schemas: dict[str, tuple[Path, str | None]], tell: Callable[[str], object] = lambda _line: None
+) -> dict[str, str]:
     """Migrate each schema; returns the revision that each stands at now.
+
+    A schema that a newer version has migrated stays where it is; its service's role gets its rights all the same.
 
     `owner_url` names the database and a role that may create schemas (and roles, when some are missing);
     `schemas` gives for each the folder of its revisions and the URL by which its service will connect: the role in
     that URL is created with the password in it when it does not exist, and gets rights on its own schema alone.
+    `tell` is given a line for each schema that is newer.
+
+    Raises alembic's `CommandError` for a schema at a revision that is neither known nor newer.
     """
     servers = Servers(owner_url)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: servers.connect(_CONNECT_SECONDS))
@@ -64,7 +76,7 @@ async def migrate(owner_url: str, schemas: dict[str, tuple[Path, str | None]]) -
                 if role is not None:
                     await _grant_ahead(connection, schema, role)
                 await connection.commit()
-                revisions[schema] = await _upgrade_patiently(connection, schema, folder)
+                revisions[schema] = await _upgrade_patiently(connection, schema, folder, tell)
                 if role is not None:
                     await _grant(connection, schema, role)
                     await connection.commit()
@@ -73,13 +85,15 @@ async def migrate(owner_url: str, schemas: dict[str, tuple[Path, str | None]]) -
         await engine.dispose()
 
 
-async def _upgrade_patiently(connection: AsyncConnection, schema: str, folder: Path) -> str:
+async def _upgrade_patiently(
+    connection: AsyncConnection, schema: str, folder: Path, tell: Callable[[str], object]
+) -> str:
     """Bring one schema up to date, beginning again while its tables are in use."""
     loop = asyncio.get_running_loop()
     end = loop.time() + _PATIENCE_SECONDS
     while True:
         try:
-            revision = await connection.run_sync(_upgrade, schema, folder)
+            revision = await connection.run_sync(_upgrade, schema, folder, tell)
             await connection.commit()
             return revision
         except DBAPIError as error:
@@ -89,14 +103,33 @@ async def _upgrade_patiently(connection: AsyncConnection, schema: str, folder: P
         await asyncio.sleep(_PAUSE_SECONDS)  # whoever waited behind us goes first
 
 
-def _upgrade(connection: Connection, schema: str, folder: Path) -> str:
+def _upgrade(connection: Connection, schema: str, folder: Path, tell: Callable[[str], object]) -> str:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", str(folder))
     config.set_main_option("path_separator", "newline")
     config.attributes.update(connection=connection, schema=schema, timeouts=TIMEOUTS)
-    command.upgrade(config, "head")
-    return str(connection.execute(text(f'SELECT version_num FROM "{schema}".migrations')).scalar_one())
+    try:
+        stands_at, newest = _stands_at(connection, schema), ScriptDirectory.from_config(config).get_current_head()
+        if _is_newer(stands_at, newest):
+            tell(f"the schema {schema} stands at {stands_at}, newer than this version's {newest}: it is left as it is")
+            return stands_at
+        connection.commit()  # Alembic commits each revision by itself only where no transaction is under way
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise CommandError(f"the schema {schema}: {error}") from None
+    return _stands_at(connection, schema)
+
+
+def _stands_at(connection: Connection, schema: str) -> str:
+    """The revision of a schema, empty before its first one."""
+    options = {"version_table": "migrations", "version_table_schema": schema}
+    return ", ".join(MigrationContext.configure(connection, opts=options).get_current_heads())
+
+
+def _is_newer(stands_at: str, newest: str | None) -> bool:
+    """Whether a schema is ahead of the newest revision that is known here; revisions are consecutive numbers."""
+    return stands_at.isdecimal() and int(stands_at) > int(newest or 0)
 
 
 async def _service_role(connection: AsyncConnection, owner_url: str, service_url: str) -> str | None:

@@ -1,14 +1,14 @@
 """The way to the server that can be written to, of one or several that a URL names."""
 
 import asyncio
-import re
 from typing import Any
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
-_HOSTS = re.compile(r"(?P<before>\w+://(?:[^/?#]*@)?)(?P<hosts>[^/?#@]+)(?P<after>(?:[/?#].*)?)", re.DOTALL)
+from shared.server_urls import one_each
+
 _FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TargetServerAttributeNotMatched)
 
 
@@ -20,7 +20,7 @@ class Servers:
     """
 
     def __init__(self, url: str) -> None:
-        self._urls = _one_each(url)
+        self._urls = one_each(url)
 
     async def connect(self, seconds: float, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
         """A new connection within `seconds`; `options` are the driver's.
@@ -46,11 +46,3 @@ class Servers:
                 return connection
         assert told is not None
         raise told
-
-
-def _one_each(url: str) -> list[str]:
-    """The same URL for each of its hosts alone."""
-    parts = _HOSTS.fullmatch(url)
-    if parts is None:
-        return [url]
-    return [f"{parts['before']}{host}{parts['after']}" for host in parts["hosts"].split(",")]

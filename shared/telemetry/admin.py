@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.listening import listen
 from shared.telemetry.health import Health
 from shared.telemetry.telemetry import Telemetry
 
@@ -19,6 +20,7 @@ async def admin_server(telemetry: Telemetry, health: Health, host: str, port: in
 
     `/livez` answers 200 while the event loop turns; `/readyz` 200 or 503 with one line per check; `/metrics` in
     Prometheus's text form, with what `/readyz` would say now: not every process is asked for that.
+    Raises `CannotListenError`.
     """
 
     async def checked() -> dict[str, str]:
@@ -46,9 +48,7 @@ async def admin_server(telemetry: Telemetry, health: Health, host: str, port: in
     await runner.setup()
     lag = asyncio.create_task(_measure_lag(telemetry))
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        bound: int = runner.addresses[0][1]
+        bound = await listen(runner, telemetry, host, port, setting="ADMIN_")
         telemetry.log.info("admin port open", host=host, port=bound)
         yield bound
     finally:

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import pytest
 
 from tests.conftest import broker_url
 from tests.integration.cli.conftest import Command, Ended
@@ -134,7 +136,37 @@ async def test_broker_away() -> None:
     started = loop.time()
     ended = await Command({"DRAGOMAN_RABBITMQ_URL": "amqp://u:hidden@127.0.0.1:1/"})("client", "list")
     assert loop.time() - started < 6
-    assert failed(ended, "the broker cannot be reached")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("Error: the broker cannot be reached: ")
+    assert "Connect call failed" in ended.err
+    assert "hidden" not in ended.err
+
+
+@pytest.mark.parametrize("command", [("client", "list"), ("dead-letters", "list")], ids=" ".join)
+async def test_a_broker_that_refuses(rabbitmq_url: str, command: tuple[str, ...]) -> None:
+    """A wrong password and an unknown virtual host are told as such, in one line without the password."""
+    right = urlsplit(broker_url(rabbitmq_url, "operator"))
+    wrong_password = urlunsplit(right._replace(netloc=f"operator:hidden@{right.hostname}:{right.port}"))
+    for url, reason in (
+        (wrong_password, "ACCESS_REFUSED - Login was refused"),
+        (urlunsplit(right._replace(path="/nowhere")), "it refuses the virtual host"),
+    ):
+        ended = await Command({"DRAGOMAN_OPERATOR_RABBITMQ_URL": url})(*command)
+        assert (ended.status, ended.out) == (1, "")
+        [line] = ended.err.splitlines()
+        assert line.startswith("Error: the broker cannot be reached: ")
+        assert reason in line
+        assert "hidden" not in line
+
+
+@pytest.mark.parametrize("command", [("client", "list"), ("dead-letters", "list")], ids=" ".join)
+@pytest.mark.parametrize("url", ["nonsense", "amqp://operator:hidden@127.0.0.1:1/?cadata=hidden"])
+async def test_a_url_that_is_none(url: str, command: tuple[str, ...]) -> None:
+    """It is said that the URL is wrong; nothing of it is repeated."""
+    ended = await Command({"DRAGOMAN_OPERATOR_RABBITMQ_URL": url})(*command)
+    assert (ended.status, ended.out) == (1, "")
+    assert "DRAGOMAN_OPERATOR_RABBITMQ_URL: begins with none of" in ended.err or "URL cannot be read" in ended.err
+    assert "hidden" not in ended.err
 
 
 async def test_wrong_settings() -> None:
@@ -142,7 +174,7 @@ async def test_wrong_settings() -> None:
     unset = await Command({})("user", "list")
     unknown = await Command({"DRAGOMAN_RABBITMQ_URL": "amqp://x", "DRAGOMAN_OPERATOR_URL": "x"})("user", "list")
     assert (unset.status, unknown.status) == (1, 1)
-    assert "DRAGOMAN_RABBITMQ_URL: field required" in unset.err
+    assert "DRAGOMAN_RABBITMQ_URL: field required (DRAGOMAN_OPERATOR_RABBITMQ_URL for operator alone)" in unset.err
     assert "DRAGOMAN_OPERATOR_URL is not a setting" in unknown.err
 
 

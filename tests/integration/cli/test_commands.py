@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -118,6 +119,19 @@ def test_list_of_settings(component: str) -> None:
     assert all(setting["name"] in text and setting["meaning"] for setting in listed)
 
 
+@pytest.mark.parametrize("name", ["DRAGOMAN_POSTGRES_URL", "DRAGOMAN_RABBITMQ_URL"])
+@pytest.mark.parametrize(
+    "url", ["", "foo", "http://x", "mysql://a", "postgresql://u:hidden@:1/x", "amqp://u:hidden@x:y"]
+)
+def test_a_url_that_leads_nowhere(name: str, url: str) -> None:
+    """`--check` says so before anybody connects, by the name of the setting and without the password."""
+    ended = run("token", "--check", **RIGHT | {name: url})
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    [_, problem] = ended.stderr.splitlines()
+    assert problem.startswith(f"{name}: ")
+    assert "hidden" not in problem
+
+
 @pytest.fixture
 def empty_database(server_urls: ServerUrls, worker: str) -> Iterator[str]:
     """A database with nothing in it."""
@@ -174,6 +188,37 @@ def test_migrate(empty_database: str, worker: str) -> None:
     assert len(refused) == 3
 
 
+def stand_at(url: str, schema: str, revision: str) -> None:
+    """Have a schema be where another version has left it."""
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(f"UPDATE {schema}.migrations SET version_num = $1", revision)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
+
+
+def test_migrate_back(empty_database: str) -> None:
+    """On a newer schema `migrate` succeeds and says so; a revision that nobody knows is one line and status 1."""
+    run("migrate", DRAGOMAN_POSTGRES_URL=empty_database)
+    stand_at(empty_database, "otp", "0999")
+    ended = run("migrate", "--json", DRAGOMAN_POSTGRES_URL=empty_database)
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout)["otp"] == "0999"
+    assert set(json.loads(ended.stdout)) == set(SERVICES)
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("the schema otp stands at 0999, newer than this version's ")
+    stand_at(empty_database, "otp", "lost")
+    ended = run("migrate", DRAGOMAN_POSTGRES_URL=empty_database)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("Error: the database cannot be migrated: the schema otp: ")
+    assert "'lost'" in line
+
+
 def test_migrate_without_rights(empty_database: str, worker: str) -> None:
     """A role that may not create schemas gets one line that says so."""
     role = as_role(empty_database, f"dragoman_test_cli_{worker}_role")
@@ -189,9 +234,16 @@ def test_migrate_without_rights(empty_database: str, worker: str) -> None:
     [
         ({}, "DRAGOMAN_POSTGRES_URL is not set"),
         ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:1/x"}, "the database cannot be migrated: "),
-        ({"DRAGOMAN_POSTGRES_URL": "nonsense"}, "the database cannot be migrated: "),
-        ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:port/x"}, "the database cannot be migrated: "),
+        ({"DRAGOMAN_POSTGRES_URL": ""}, "DRAGOMAN_POSTGRES_URL is not set"),
+        ({"DRAGOMAN_POSTGRES_URL_FILE": "/dev/null"}, "DRAGOMAN_POSTGRES_URL is not set"),
+        ({"DRAGOMAN_POSTGRES_URL": "nonsense"}, "DRAGOMAN_POSTGRES_URL: begins with none of "),
+        ({"DRAGOMAN_POSTGRES_URL": "postgresql://u:hidden@127.0.0.1:port/x"}, "DRAGOMAN_POSTGRES_URL: a port is "),
+        (
+            {"DRAGOMAN_POSTGRES_URL": "postgresql://127.0.0.1:1/x", "DRAGOMAN_OTP_POSTGRES_URL": "http://o:hidden@x"},
+            "DRAGOMAN_OTP_POSTGRES_URL: begins with none of ",
+        ),
         ({"DRAGOMAN_POSTGRES_URL_FILE": "/nowhere/url"}, "DRAGOMAN_POSTGRES_URL_FILE cannot be read: "),
+        ({"DRAGOMAN_POSTGRES_URL_FILE": sys.executable}, "DRAGOMAN_POSTGRES_URL_FILE cannot be read: "),
     ],
 )
 def test_migrate_nowhere(settings: dict[str, str], reason: str) -> None:

@@ -285,4 +285,5 @@ async def test_what_cannot_be_done_is_told_in_one_line(scene: Scene) -> None:
 async def test_without_a_broker_the_command_ends_with_its_reason() -> None:
     """Status 1 and one line."""
     ended = await Command({"DRAGOMAN_RABBITMQ_URL": "amqp://operator:x@127.0.0.1:1/"})("dead-letters", "list")
-    assert (ended.status, ended.out, ended.err) == (1, "", "Error: the broker cannot be reached\n")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("Error: the broker cannot be reached: ")

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from cli.components import schemas
@@ -42,18 +43,26 @@ class Growing:
 
     database: Empty
     folder: Path
+    told: list[str] = field(default_factory=list)
 
     def revise(self, number: int, *statements: str) -> None:
         """Write one more revision."""
         before = f'"{number - 1:04}"' if number > 1 else None
         lines = [f"    op.execute({statement!r})" for statement in statements]
         text = ["from alembic import op", f'revision = "{number:04}"', f"down_revision = {before}", "def upgrade():"]
-        (self.folder / f"{number:04}_some.py").write_text("\n".join([*text, *lines, ""]))
+        self._file(number).write_text("\n".join([*text, *lines, ""]))
+
+    def forget(self, number: int) -> None:
+        """Be the version before that revision."""
+        self._file(number).unlink()
 
     async def migrate(self) -> str:
-        """Bring it up to date; the revision that it stands at."""
-        revisions = await migrate(self.database.url, {"identity": (self.folder, self.database.role_url("identity"))})
-        return revisions["identity"]
+        """Bring it up to date; the revision that it stands at. What else there is to say is in `told`."""
+        identity = (self.folder, self.database.role_url("identity"))
+        return (await migrate(self.database.url, {"identity": identity}, self.told.append))["identity"]
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:04}_some.py"
 
 
 @pytest.fixture
@@ -210,6 +219,37 @@ async def test_a_migration_that_stops_half_way_leaves_what_it_has_done_usable(gr
         await database.execute("DELETE FROM identity.third")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await database.execute("DELETE FROM identity.migrations")
+
+
+async def test_the_version_before_leaves_a_newer_schema_as_it_is(growing: Growing) -> None:
+    """Going back: nothing of the newer version is undone, its service has its rights, and the rest is migrated."""
+    growing.revise(1, "CREATE TABLE identity.first (id int)")
+    growing.revise(2, "CREATE TABLE identity.second (id int)")
+    await growing.migrate()
+    assert growing.told == []
+    growing.forget(2)
+    assert await growing.migrate() == "0002"
+    assert growing.told == ["the schema identity stands at 0002, newer than this version's 0001: it is left as it is"]
+    async with Database(growing.database.role_url("identity"), name="test") as database:
+        await database.execute("INSERT INTO identity.first (id) VALUES (1)")
+    growing.revise(2, "CREATE TABLE identity.second (id int)")
+    growing.revise(3, "CREATE TABLE identity.third (id int)")
+    assert await growing.migrate() == "0003"
+
+
+@pytest.mark.parametrize("stands_at", ["0000", "lost", "ffff"])
+async def test_a_revision_of_nobody_is_told(growing: Growing, stands_at: str) -> None:
+    """What is no later number is no newer version: the migration fails and says where."""
+    growing.revise(1, "CREATE TABLE identity.first (id int)")
+    await growing.migrate()
+    owner = await asyncpg.connect(growing.database.url)
+    try:
+        await owner.execute("UPDATE identity.migrations SET version_num = $1", stands_at)
+    finally:
+        await owner.close()
+    with pytest.raises(CommandError, match=f"the schema identity: .*{stands_at}"):
+        await growing.migrate()
+    assert growing.told == []
 
 
 async def _waiting_for_a_lock(url: str) -> None:

@@ -1,8 +1,10 @@
 """The process around a component."""
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +116,18 @@ def test_a_component_with_mistakes_in_its_environment_does_not_start() -> None:
     assert "opened" not in out
     assert "DRAGOMAN_LOG_LEVEL" in err
     assert "DRAGOMAN_RABBITMQ_URL: field required" in err
+
+
+def test_a_port_that_is_taken_is_told_by_its_setting() -> None:
+    """One line of the log, no traceback, and status 1; what was open already is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = {"DRAGOMAN_RABBITMQ_URL": "amqp://nowhere/", "DRAGOMAN_OTP_ADMIN_PORT": str(port)}
+        with _start(settings) as process:
+            out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (1, "")
+    [line] = [json.loads(text) for text in out.splitlines()]
+    assert (line["event"], line["level"], line["component"]) == ("cannot listen", "error", "otp")
+    assert line["settings"] == ["DRAGOMAN_OTP_ADMIN_HOST", "DRAGOMAN_OTP_ADMIN_PORT"]
+    assert (line["host"], line["port"]) == ("127.0.0.1", port)
+    assert "in use" in line["reason"]

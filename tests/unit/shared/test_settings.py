@@ -57,6 +57,29 @@ def test_a_file_of_its_own_wins_over_the_common_value(tmp_path: Path) -> None:
     assert own.redis_url.get_secret_value() == "redis://own"
 
 
+def test_an_empty_value_of_what_is_required_is_none(tmp_path: Path) -> None:
+    """Whoever leaves it empty is told so by the name that was set; the common value counts where there is one."""
+    (tmp_path / "url").write_text("\n")
+    own = OtpSettings.load({**GIVEN, "DRAGOMAN_OTP_REDIS_URL": ""})
+    assert own.redis_url.get_secret_value() == "redis://common"
+    for empty in ({"DRAGOMAN_REDIS_URL": ""}, {"DRAGOMAN_REDIS_URL_FILE": str(tmp_path / "url")}):
+        assert mistakes({**BROKER, **empty}) == ["DRAGOMAN_REDIS_URL: is empty"]
+    assert mistakes({**BROKER, "DRAGOMAN_OTP_REDIS_URL": ""}) == ["DRAGOMAN_OTP_REDIS_URL: is empty"]
+
+
+def test_a_mistake_is_told_by_the_name_that_was_set() -> None:
+    """Not by the common one when it is in a component's own, or the other way round."""
+    both = {"DRAGOMAN_OTP_RABBITMQ_URL": "x", "DRAGOMAN_RABBITMQ_URL": "amqp://common/"}
+    assert [mistake.split(":")[0] for mistake in mistakes({**GIVEN, **both})] == ["DRAGOMAN_OTP_RABBITMQ_URL"]
+    both = {"DRAGOMAN_OTP_RABBITMQ_URL": "", "DRAGOMAN_RABBITMQ_URL": "x"}
+    assert [mistake.split(":")[0] for mistake in mistakes({**GIVEN, **both})] == ["DRAGOMAN_RABBITMQ_URL"]
+
+
+def test_what_is_missing_is_told_by_both_names() -> None:
+    """The common one, and the one for this component alone."""
+    assert mistakes({**BROKER}) == ["DRAGOMAN_REDIS_URL: field required (DRAGOMAN_OTP_REDIS_URL for otp alone)"]
+
+
 def test_a_secret_may_be_a_file(tmp_path: Path) -> None:
     """The line end that editors add is not part of the secret; spaces are."""
     (tmp_path / "key").write_text(" s3cret \r\n")
@@ -80,14 +103,14 @@ def test_what_is_no_secret_has_no_file() -> None:
 @pytest.mark.parametrize("name", ["DRAGOMAN_REDIS_URL_FILE", "DRAGOMAN_OTP_REDIS_URL_FILE"])
 def test_a_file_that_cannot_be_read_is_one_mistake(name: str, tmp_path: Path) -> None:
     """The name of the variable is told, once, and not that the value is missing too."""
-    assert mistakes({**BROKER, name: str(tmp_path / "none")}) == [f"{name}: cannot be read: FileNotFoundError"]
+    assert mistakes({**BROKER, name: str(tmp_path / "none")}) == [f"{name}: cannot be read: No such file or directory"]
 
 
 def test_a_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
     """A key in binary form is refused and not shown."""
     (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
     problems = mistakes({**GIVEN, "DRAGOMAN_OTP_KEY_FILE": str(tmp_path / "key")})
-    assert problems == ["DRAGOMAN_OTP_KEY_FILE: cannot be read: UnicodeDecodeError"]
+    assert problems == ["DRAGOMAN_OTP_KEY_FILE: cannot be read: it is not UTF-8 text"]
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -154,8 +177,8 @@ def test_a_collector_needs_what_sends_to_it() -> None:
     """Where OpenTelemetry is not installed the check of the settings says so, and what to install."""
     code = "import sys; sys.modules['opentelemetry'] = None\nfrom cli.main import main; main(['password', '--check'])"
     environ = {
-        "DRAGOMAN_PASSWORD_POSTGRES_URL": "postgres://",
-        "DRAGOMAN_RABBITMQ_URL": "amqp://",
+        "DRAGOMAN_PASSWORD_POSTGRES_URL": "postgres://nowhere",
+        "DRAGOMAN_RABBITMQ_URL": "amqp://nowhere",
         "DRAGOMAN_OTLP_ENDPOINT": "http://collector:4318",
     }
     outcome = subprocess.run(
