@@ -117,6 +117,8 @@ class Bus(ABC):
     async def publish(self, frame: EventFrame) -> None:
         """Hand an event over; returns when it is safe, raises `unavailable` when that is not certain.
 
+        One of a subject that this version does not know is `unavailable` too.
+
         For the outbox relay: business code writes to the outbox, in the transaction of the change that it tells of.
         """
 

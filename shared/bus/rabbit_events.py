@@ -46,7 +46,7 @@ class EventPublisher:
         """Publish and await the confirmation; an event that has subscribers must reach a queue."""
         if self._exchange is None:
             raise unavailable("not connected to the broker")
-        mandatory = bool(EVENTS[frame.subject].subscribers)
+        mandatory = bool(topology.subscribers_of(frame.subject))
         try:
             await self._exchange.publish(_message(frame), frame.subject, mandatory=mandatory, timeout=_CONFIRM_SECONDS)
         except DeliveryError:

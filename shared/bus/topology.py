@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.bus.messages import CALLS, EVENTS
+from shared.errors import unavailable
 
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
 MAX_ATTEMPTS = 10
@@ -74,6 +75,18 @@ def replay_exchange(component: str) -> str:
     It leads to the events queue and the dead-letter queue and nowhere else, unlike the default exchange.
     """
     return f"events.{component}.replay"
+
+
+def subscribers_of(subject: str) -> frozenset[str]:
+    """Who must hear the event. Raises `unavailable` for one that this version does not know.
+
+    It was written by a newer version, which was taken back: it waits for that one, since who hears it, and whether the
+    broker lets it pass, is known there alone.
+    """
+    event = EVENTS.get(subject)
+    if event is None:
+        raise unavailable(f"this version does not know {subject}")
+    return event.subscribers
 
 
 def hearers() -> list[str]:
