@@ -113,4 +113,6 @@ class Deliverer:
                 await self._deliveries.forget_old(self._clock.now())
             except Error as error:
                 self._log.warning("old deliveries stay", reason=error.message)
+            except Exception:  # noqa: BLE001 - logged; whatever it is, the next round may succeed
+                self._log.exception("removing old deliveries failed")
             await asyncio.sleep(_CLEANING_SECONDS)
