@@ -137,6 +137,7 @@ async def test_an_event_is_delivered_again_when_its_subscriber_dies(transport: T
     if replaced == "after":
         await transport.start("token", events={UserSuspended: heard})
     assert (await heard.next())[1].id == frame.id
+    held.gate.set()
 
 
 async def test_a_leaving_subscriber_finishes_the_event_in_hand(transport: Transport) -> None:
