@@ -169,6 +169,7 @@ async def clear_vhost(url: str) -> None:
                 topology.events_queue(service),
                 topology.dead_queue(service),
                 *(topology.retry_queue(service, delay) for delay in (*topology.RETRY_SECONDS, 0.05)),
+                *(topology.lane_queue(service, lane, topology.LANE_SECONDS) for lane in topology.lanes(service)),
             ):
                 channel = await connection.channel()
                 with suppress(AMQPError):

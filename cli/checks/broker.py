@@ -72,8 +72,13 @@ async def _check_events(connection: AbstractConnection, service: str, queues: Fi
     retries = [
         await _look(connection, topology.retry_queue(service, delay)) or (0, 0) for delay in topology.RETRY_SECONDS
     ]
+    lanes = [
+        await _look(connection, topology.lane_queue(service, lane, topology.LANE_SECONDS)) or (0, 0)
+        for lane in topology.lanes(service)
+    ]
     again = sum(waiting for waiting, _ in retries)
     waiting, consumers = found
+    waiting += sum(waiting_in_lane for waiting_in_lane, _ in lanes)
     told = f"{consumers} replicas, {waiting} wait, {again} wait to be tried again"
     if not consumers:
         queues.problem(events, told, f"start one: dragoman {service}")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import get_args
 
 from aiohttp import ClientSession
 
@@ -48,10 +47,8 @@ async def open_otp(settings: OtpSettings, kit: Kit) -> AsyncIterator[None]:
         counts = SmsCounts(redis, scripts, settings.redis_prefix)
         budget = SmsBudget(settings, counts, metrics, kit.clock, kit.telemetry.log)
         service = OtpService(settings, codes, records, deliveries, senders, budget, metrics, kit.clock, kit.entropy)
-        at_once = settings.prefetch
-        deliverer = Deliverer(codes, deliveries, senders, metrics, kit.clock, kit.telemetry, at_once)
-        # As many for each channel, so that a provider that hangs holds up its own codes alone.
-        bus = kit.bus(settings, prefetch=at_once, event_prefetch=at_once * len(get_args(Channel)))
+        deliverer = Deliverer(codes, deliveries, senders, metrics, kit.clock, kit.telemetry)
+        bus = kit.bus(settings, prefetch=settings.prefetch, event_prefetch=settings.prefetch)
         bus.serve({IssueCode: service.issue_code, CheckCode: service.check_code})
         bus.subscribe({DeliveryRequested: deliverer.deliver})
         relay = OutboxRelay("otp", database, bus, outbox, kit.clock, kit.telemetry)

@@ -1,7 +1,6 @@
 """The way of a code from the queue to its provider."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
@@ -38,33 +37,19 @@ class Deliverer:
         metrics: OtpMetrics,
         clock: Clock,
         telemetry: Telemetry,
-        at_once: int,
     ) -> None:
-        """`at_once` deliveries of one channel are worked on; the next one is put off, to leave room for the others."""
         self._codes = codes
         self._deliveries = deliveries
         self._senders = senders
         self._metrics = metrics
         self._clock = clock
         self._log = telemetry.log
-        self._at_once = at_once
-        self._under_way = Counter[Channel]()
 
     async def deliver(self, event: DeliveryRequested, delivery: Delivery) -> None:
         """Send the code of `event` unless that was done, or has become useless.
 
         Raises `unavailable` when a later attempt may do better.
         """
-        if self._under_way[event.channel] >= self._at_once:
-            self._metrics.deliveries.labels(event.channel, "deferred").inc()
-            raise unavailable(f"too many codes by {event.channel} are under way")
-        self._under_way[event.channel] += 1
-        try:
-            await self._deliver(event, delivery)
-        finally:
-            self._under_way[event.channel] -= 1
-
-    async def _deliver(self, event: DeliveryRequested, delivery: Delivery) -> None:
         now = self._clock.now()
         claim = await self._deliveries.claim(delivery.id, now, now + _CLAIM)
         if claim is None:  # withheld, or a repeat
@@ -113,4 +98,6 @@ class Deliverer:
                 await self._deliveries.forget_old(self._clock.now())
             except Error as error:
                 self._log.warning("old deliveries stay", reason=error.message)
+            except Exception:  # noqa: BLE001 - logged; whatever it is, the next round may succeed
+                self._log.exception("removing old deliveries failed")
             await asyncio.sleep(_CLEANING_SECONDS)

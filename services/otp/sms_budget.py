@@ -89,16 +89,20 @@ class SmsBudget:
         """Keep the gauges of the day's messages, which all replicas sent, up to date until cancelled."""
         while True:
             try:
-                today = await self._counts.today(self._clock.now())
+                await self._show()
             except Error as error:
                 self._log.debug("messages of today are not known", reason=error.message)
-            else:
-                self._metrics.sms_sent_today.clear()
-                self._metrics.sms_verified_today.clear()
-                for prefix, counts in today.items():
-                    self._metrics.sms_sent_today.labels(prefix).set(counts.sent)
-                    self._metrics.sms_verified_today.labels(prefix).set(counts.used)
+            except Exception:  # noqa: BLE001 - logged; whatever it is, the next look may succeed
+                self._log.exception("showing the messages of today failed")
             await asyncio.sleep(_REFRESH_SECONDS)
+
+    async def _show(self) -> None:
+        today = await self._counts.today(self._clock.now())
+        self._metrics.sms_sent_today.clear()
+        self._metrics.sms_verified_today.clear()
+        for prefix, counts in today.items():
+            self._metrics.sms_sent_today.labels(prefix).set(counts.sent)
+            self._metrics.sms_verified_today.labels(prefix).set(counts.used)
 
     async def _admit(self, sms: SentSms, *, count: bool) -> Stop | None:
         settings = self._settings

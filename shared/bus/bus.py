@@ -22,6 +22,10 @@ R = TypeVar("R", bound=Reply)
 _LEAST_BUDGET_SECONDS = 0.02
 """A call with less time than this is refused here: no answer could be back in time."""
 
+_KEPT_SECONDS = 0.02
+"""Kept back from the time of the request that a call is part of: who made it hears that nobody answered, and can act on
+that, before its own time is over."""
+
 MAX_PENDING = 2000
 """Calls that may wait for one service; more would only queue up behind their own deadlines."""
 
@@ -63,7 +67,7 @@ class Bus(ABC):
         """
         kind = type(call)
         left = context.remaining()
-        budget = kind.timeout if left is None else min(kind.timeout, left)
+        budget = kind.timeout if left is None else min(kind.timeout, left - _KEPT_SECONDS)
         started = time.perf_counter()
         code: str = "abandoned"
         with self._telemetry.tracing.calling(kind.subject) as span:
@@ -112,6 +116,8 @@ class Bus(ABC):
     @abstractmethod
     async def publish(self, frame: EventFrame) -> None:
         """Hand an event over; returns when it is safe, raises `unavailable` when that is not certain.
+
+        One of a subject that this version does not know is `unavailable` too.
 
         For the outbox relay: business code writes to the outbox, in the transaction of the change that it tells of.
         """

@@ -100,6 +100,16 @@ class Dispatcher:
                 raise Error(ErrorCode.DEADLINE_EXCEEDED, message, retry_after=1.0) from None
             raise
 
+    def lane(self, frame: EventFrame) -> str | None:
+        """The lane that an event is worked on in; None for one that has none, or cannot be read."""
+        kind = self.events[frame.subject][0] if frame.subject in self.events else None
+        if kind is None or not kind.lane:
+            return None
+        try:
+            return str(getattr(kind.model_validate_json(frame.body), kind.lane))
+        except ValidationError:
+            return None
+
     async def take_in(self, frame: EventFrame) -> None:
         """Handle an event; raises whatever the handler raised, so that the transport tries again later."""
         started = time.perf_counter()

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
-from shared.bus.messages import EVENTS, Call
-from shared.bus.topology import RetryPolicy
+from shared.bus.messages import Call
+from shared.bus.topology import RetryPolicy, subscribers_of
 from shared.clock import Clock
 from shared.errors import Error, ErrorCode, unavailable
 from shared.telemetry import Telemetry
@@ -127,7 +127,7 @@ class MemoryBus(Bus):
         """Hand the event to each subscriber; `unavailable` while one of them has never been there."""
         if not self._broker.up:
             raise unavailable("not connected to the broker")
-        subscribers = EVENTS[frame.subject].subscribers
+        subscribers = subscribers_of(frame.subject)
         if missing := subscribers - self._broker.subscribed:
             raise unavailable(f"nobody has subscribed to {frame.subject} yet: {', '.join(sorted(missing))}")
         self._telemetry.events_published.labels(frame.subject).inc()

@@ -1,6 +1,6 @@
 """The shape of calls, replies and events, and the register of all that exist."""
 
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr
 
@@ -75,15 +75,19 @@ class Event(Message):
 
     `subject` is `<owner>.<past participle>.v<N>`.
     `subscribers` are the services that must hear it: until their queue exists the event waits in the outbox.
+    `lane` names a field of a few possible strings (a Literal): the events of each are worked on in a lane of their own,
+    so that none waits for those of another.
     """
 
     subject: ClassVar[str] = ""
     owner: ClassVar[str] = ""
     subscribers: ClassVar[frozenset[str]] = frozenset()
+    lane: ClassVar[str] = ""
+    lanes: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(
-        cls, *, subject: str | None = None, subscribers: tuple[str, ...] = (), **kwargs: Any
+        cls, *, subject: str | None = None, subscribers: tuple[str, ...] = (), lane: str = "", **kwargs: Any
     ) -> None:
         """Read the class arguments and enter the event in the register."""
         super().__pydantic_init_subclass__(**kwargs)
@@ -91,6 +95,7 @@ class Event(Message):
             return
         cls.subject, cls.owner = subject, subject.split(".", 1)[0]
         cls.subscribers = frozenset(subscribers)
+        cls.lane, cls.lanes = lane, get_args(cls.model_fields[lane].annotation) if lane else ()
         _register(EVENTS, subject, cls)
 
 

@@ -143,8 +143,9 @@ class OutboxRelay:
                 try:
                     await self._bus.publish(frame)
                     published.append(row["id"])
-                except Error as error:
-                    self._telemetry.log.warning("event not published", subject=frame.subject, reason=error.message)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's: the others go on
+                    fault = {"reason": error.message} if isinstance(error, Error) else {"exc_info": error}
+                    self._telemetry.log.warning("event not published", subject=frame.subject, **fault)
                     if not self._bus.connected:
                         break
                     pause = min(_BACKOFF_SECONDS, 2.0 ** row["attempts"])

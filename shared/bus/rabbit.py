@@ -49,7 +49,7 @@ class RabbitBus(Bus):
         retry: RetryPolicy | None = None,
         max_pending: int = MAX_PENDING,
     ) -> None:
-        """`prefetch` messages are worked on at once, each a call or a group, and `event_prefetch` events.
+        """`prefetch` messages are worked on at once, each a call or a group, and `event_prefetch` events of each lane.
 
         Leaving waits `drain_seconds` at most.
         """
@@ -89,14 +89,17 @@ class RabbitBus(Bus):
 
     async def __aexit__(self, *_: object) -> None:
         """Take no new work, finish what was begun within the drain time, close."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._drain_seconds
         if self._up.is_set():
             with suppress(*BROKER_FAULTS):
-                async with asyncio.timeout(self._drain_seconds):
+                async with asyncio.timeout_at(end):
                     await asyncio.gather(self._server.drain(), self._subscriber.drain())
         if self._supervisor is not None:
             self._supervisor.cancel()
             with suppress(asyncio.CancelledError):
                 await self._supervisor
+        await self._subscriber.close(end - loop.time())
 
     async def publish(self, frame: EventFrame) -> None:
         """Publish with the broker's confirmation."""

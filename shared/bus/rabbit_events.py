@@ -1,7 +1,11 @@
 """Events over RabbitMQ: confirmed publishing, at-least-once delivery, retries with back-off, a dead-letter queue."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from aio_pika import DeliveryMode, ExchangeType, Message
@@ -20,6 +24,9 @@ from shared.errors import unavailable
 from shared.telemetry import Telemetry
 
 _CONFIRM_SECONDS = 5.0
+_STOP_SECONDS = 1.0
+"""What was told to stop may take so long to put things in order."""
+
 _DELIVERY_LIMIT = 50
 """Deliveries of one message that may die with their process before the broker itself parks the message."""
 
@@ -46,7 +53,7 @@ class EventPublisher:
         """Publish and await the confirmation; an event that has subscribers must reach a queue."""
         if self._exchange is None:
             raise unavailable("not connected to the broker")
-        mandatory = bool(EVENTS[frame.subject].subscribers)
+        mandatory = bool(topology.subscribers_of(frame.subject))
         try:
             await self._exchange.publish(_message(frame), frame.subject, mandatory=mandatory, timeout=_CONFIRM_SECONDS)
         except DeliveryError:
@@ -67,7 +74,7 @@ class EventSubscriber:
         prefetch: int,
         lose: Callable[[], None],
     ) -> None:
-        """`prefetch` events are worked on at once."""
+        """`prefetch` events are worked on at once, in each lane where they have lanes."""
         self._component = component
         self._lose = lose
         self._dispatcher = dispatcher
@@ -75,6 +82,9 @@ class EventSubscriber:
         self._clock = clock
         self._retry = retry
         self._prefetch = prefetch
+        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(prefetch))
+        self._begun: set[asyncio.Task[None]] = set()
+        self._leaving = False
         self._intake = Intake[AbstractIncomingMessage]()
         self._channel: AbstractChannel | None = None
 
@@ -83,26 +93,26 @@ class EventSubscriber:
 
         The main queue gives failed events to a retry queue, which gives them back after its delay; one queue per delay,
         since a broker only expires what is at a queue's head. All are quorum queues: they survive a lost node.
+
+        Each lane has a queue too, for what finds all of the lane's places taken. That is given on without an end, so
+        that the main queue holds up no other lane, and taken from there by whichever replica has a place.
         """
-        if not self._dispatcher.events:
+        if not self._dispatcher.events or self._leaving:
             return None
         channel = self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await channel.set_qos(prefetch_count=self._prefetch)
         main, dead = topology.events_queue(self._component), topology.dead_queue(self._component)
         parked = await channel.declare_queue(dead, durable=True, arguments={"x-queue-type": "quorum"})
         for delay in self._retry.delays:
-            await channel.declare_queue(
-                topology.retry_queue(self._component, delay),
+            name = topology.retry_queue(self._component, delay)
+            await channel.declare_queue(name, durable=True, arguments=_giving_back(delay, main))
+        lanes = {
+            lane: await channel.declare_queue(
+                self._lane_queue(lane),
                 durable=True,
-                arguments={
-                    "x-queue-type": "quorum",
-                    "x-message-ttl": round(delay * 1000),
-                    "x-dead-letter-exchange": "",
-                    "x-dead-letter-routing-key": main,
-                    "x-dead-letter-strategy": "at-least-once",
-                    "x-overflow": "reject-publish",
-                },
+                arguments={**_giving_back(self._retry.lane_seconds, main), "x-delivery-limit": _DELIVERY_LIMIT},
             )
+            for lane in topology.lanes(self._component)
+        }
         queue = await channel.declare_queue(
             main,
             durable=True,
@@ -123,31 +133,72 @@ class EventSubscriber:
                 topology.events_exchange(event.owner), ExchangeType.TOPIC, durable=True
             )
             await queue.bind(exchange, subject)
-        await self._intake.begin(queue.consume, queue.cancel, self._on_message)
+        # Room for every place of every lane, and as much for what is on its way to a lane's queue.
+        await channel.set_qos(prefetch_count=self._prefetch * (len(lanes) + 1))
+        await self._intake.begin(queue.consume, queue.cancel, partial(self._on_message, waits=False))
+        await channel.set_qos(prefetch_count=self._prefetch)
+        for waiting in lanes.values():
+            await self._intake.begin(waiting.consume, waiting.cancel, partial(self._on_message, waits=True))
         return channel
 
     async def drain(self) -> None:
         """Take no more events and finish those begun; the caller sets the deadline."""
+        self._leaving = True
         await self._intake.drain()
 
     def abandon(self) -> None:
-        """Stop working on events whose channel is gone; the broker delivers them again."""
+        """Begin no event whose channel is gone; the broker delivers them again.
+
+        Those begun go on: what they do, as sending a message, is done better once than half and then again.
+        """
         self._intake.abandon()
 
-    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+    async def close(self, seconds: float) -> None:
+        """Give what was begun, and went on without its channel, so many seconds; stop what is not done then."""
+        if self._begun:
+            await asyncio.wait(self._begun, timeout=max(0.0, seconds))
+        for handler in self._begun:
+            handler.cancel()
+        if self._begun:
+            await asyncio.wait(self._begun, timeout=_STOP_SECONDS)
+
+    async def _on_message(self, message: AbstractIncomingMessage, *, waits: bool) -> None:
+        """Work on an event; one whose lane is full waits for a place, or is put into the lane's queue."""
         try:
-            await self._take_in(message)
+            await self._take_in(message, waits=waits)
         except BROKER_FAULTS:
             # The event was not acknowledged: on a new connection, with its queues declared anew, it comes again.
             self._lose()
 
-    async def _take_in(self, message: AbstractIncomingMessage) -> None:
+    async def _take_in(self, message: AbstractIncomingMessage, *, waits: bool) -> None:
         frame = _frame(message)
         if frame is None:
             await self._park(message, "not an event: no usable message id")
             return
+        lane = self._dispatcher.lane(frame)
+        if lane is None:
+            await self._work_on(message, frame)
+        elif self._places[lane].locked() and not waits:
+            await self._hand_over(_message(frame, attempt=frame.attempt), self._lane_queue(lane))
+            await message.ack()
+        else:
+            places = self._places[lane]
+            await places.acquire()
+            if self._leaving:
+                places.release()
+                await message.nack(requeue=True)
+                return
+            await self._work_on(message, frame, places.release)
+
+    async def _work_on(
+        self, message: AbstractIncomingMessage, frame: EventFrame, done: Callable[[], None] = lambda: None
+    ) -> None:
+        handler = asyncio.create_task(self._dispatcher.take_in(frame))
+        self._begun.add(handler)
+        handler.add_done_callback(self._begun.discard)
+        handler.add_done_callback(lambda _: done())
         try:
-            await self._dispatcher.take_in(frame)
+            await asyncio.shield(handler)  # the message's own task ends with its channel
         except Exception as error:  # noqa: BLE001 - already logged; what remains is to try again or give up
             await self._again_or_park(message, frame, error)
         else:
@@ -182,9 +233,24 @@ class EventSubscriber:
         self._telemetry.log.error("event parked", subject=subject, event_id=message.message_id, reason=reason[:500])
         await message.ack()
 
+    def _lane_queue(self, lane: str) -> str:
+        return topology.lane_queue(self._component, lane, self._retry.lane_seconds)
+
     async def _hand_over(self, message: Message, queue: str) -> None:
         assert self._channel is not None
         await self._channel.default_exchange.publish(message, queue, mandatory=True, timeout=_CONFIRM_SECONDS)
+
+
+def _giving_back(seconds: float, queue: str) -> dict[str, Any]:
+    """The arguments of a queue that gives what has been in it for so long to another one."""
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": round(seconds * 1000),
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def _message(frame: EventFrame, *, attempt: int = 1) -> Message:

@@ -1,4 +1,4 @@
-"""A consumer, and the work on what it was given."""
+"""Consumers, and the work on what they were given."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,7 +12,7 @@ class Intake(Generic[M]):
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stop: Callable[[], Awaitable[object]] | None = None
+        self._stops: list[Callable[[], Awaitable[object]]] = []
 
     async def begin(
         self,
@@ -33,17 +33,17 @@ class Intake(Generic[M]):
             await work(message)
 
         tag = await consume(on_message)
-        self._stop = lambda: cancel(tag)
+        self._stops.append(lambda: cancel(tag))
 
     async def drain(self) -> None:
         """Take no more and finish what was begun; the caller sets the deadline."""
-        if self._stop is not None:
-            await self._stop()
+        for stop in self._stops:
+            await stop()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def abandon(self) -> None:
         """Stop working on messages whose channel is gone; the broker delivers them again."""
-        self._stop = None
+        self._stops.clear()
         for task in self._tasks:
             task.cancel()

@@ -3,20 +3,24 @@
 from dataclasses import dataclass
 
 from shared.bus.messages import CALLS, EVENTS
+from shared.errors import unavailable
 
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
 MAX_ATTEMPTS = 10
+LANE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """When a failed event comes back: after each of `delays` (seconds) in turn, then after the last one again.
 
-    After `max_attempts` deliveries it is parked in the dead-letter queue.
+    After `max_attempts` deliveries it is parked in the dead-letter queue. What waits in the queue of its lane for
+    `lane_seconds` goes back to the queue of all events, which is no attempt.
     """
 
     delays: tuple[float, ...] = RETRY_SECONDS
     max_attempts: int = MAX_ATTEMPTS
+    lane_seconds: float = LANE_SECONDS
 
     def delay_after(self, attempt: int) -> float | None:
         """Seconds to wait after failed delivery number `attempt`; None when it was the last."""
@@ -63,6 +67,19 @@ def retry_queue(component: str, delay: float) -> str:
     return f"events.{component}.retry.{round(delay * 1000)}"
 
 
+def lane_queue(component: str, lane: str, seconds: float) -> str:
+    """Where events of one lane wait until the lane has a place, and return to the events queue after `seconds`.
+
+    They return for the sake of versions that know no lanes: after a rollback nobody takes anything from here.
+    """
+    return f"events.{component}.lane.{lane}.{round(seconds * 1000)}"
+
+
+def lanes(component: str) -> list[str]:
+    """The lanes of the events that `component` must hear, by the contracts."""
+    return sorted({lane for event in EVENTS.values() if component in event.subscribers for lane in event.lanes})
+
+
 def dead_queue(component: str) -> str:
     """Where events are parked that no attempt could handle."""
     return f"events.{component}.dead"
@@ -74,6 +91,18 @@ def replay_exchange(component: str) -> str:
     It leads to the events queue and the dead-letter queue and nowhere else, unlike the default exchange.
     """
     return f"events.{component}.replay"
+
+
+def subscribers_of(subject: str) -> frozenset[str]:
+    """Who must hear the event. Raises `unavailable` for one that this version does not know.
+
+    It was written by a newer version, which was taken back: it waits for that one, since who hears it, and whether the
+    broker lets it pass, is known there alone.
+    """
+    event = EVENTS.get(subject)
+    if event is None:
+        raise unavailable(f"this version does not know {subject}")
+    return event.subscribers
 
 
 def hearers() -> list[str]:

@@ -59,8 +59,11 @@ class CheckCode(Call[Done], subject="otp.check_code.v1", callers=("identity",)):
     spend: bool = True
 
 
-class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=("otp",)):
-    """A code waits to be handed to the mail or SMS provider. The code itself is not in here: it is derived."""
+class DeliveryRequested(Event, subject="otp.delivery_requested.v1", subscribers=("otp",), lane="channel"):
+    """A code waits to be handed to the mail or SMS provider. The code itself is not in here: it is derived.
+
+    A provider that hangs holds up its own codes alone.
+    """
 
     code_id: UUID
     purpose: Purpose

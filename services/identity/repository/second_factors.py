@@ -9,10 +9,11 @@ import asyncpg
 
 from shared.postgres import Database
 
-_TOTP = "SELECT wrapped_secret, last_step FROM identity.totp WHERE user_id = $1"
-# The secret is compared too: a step of one that was replaced meanwhile says nothing about the new one.
+_TOTP = "SELECT wrapped_secret, last_step, enabled_at FROM identity.totp WHERE user_id = $1"
+# When it was turned on is compared too: a step of a secret that was replaced meanwhile says nothing about the new one,
+# while one that was only encrypted anew is the same.
 _SPEND_STEP = """
-    UPDATE identity.totp SET last_step = $3 WHERE user_id = $1 AND wrapped_secret = $2 AND last_step < $3
+    UPDATE identity.totp SET last_step = $3 WHERE user_id = $1 AND enabled_at = $2 AND last_step < $3
     RETURNING user_id
 """
 _SPEND_RECOVERY_CODE = "DELETE FROM identity.recovery_codes WHERE user_id = $1 AND digest = ANY($2) RETURNING user_id"
@@ -36,10 +37,11 @@ _SET_EMAIL = "UPDATE identity.users SET email_second_factor = $2, updated_at = $
 
 @dataclass(frozen=True, slots=True)
 class StoredTotp:
-    """A secret as it is stored, and the newest step that was used."""
+    """A secret as it is stored, the newest step that was used, and since when it counts."""
 
     wrapped_secret: bytes
     last_step: int
+    enabled_at: datetime
 
 
 class SecondFactorRepository:
@@ -53,21 +55,24 @@ class SecondFactorRepository:
         row = await self._database.fetchrow(_TOTP, user_id)
         return None if row is None else StoredTotp(*row)
 
-    async def spend_step(self, user_id: UUID, wrapped_secret: bytes, step: int) -> bool:
-        """Use a step up, with all before it; False when it was used already (RFC 6238 §5.2, user-pains row 14)."""
-        return await self._database.fetchrow(_SPEND_STEP, user_id, wrapped_secret, step) is not None
+    async def spend_step(self, user_id: UUID, enabled_at: datetime, step: int) -> bool:
+        """Use a step of the secret that counts since `enabled_at` up, with all before it.
+
+        False when it was used already (RFC 6238 §5.2, user-pains row 14).
+        """
+        return await self._database.fetchrow(_SPEND_STEP, user_id, enabled_at, step) is not None
 
     async def spend_recovery_code(self, user_id: UUID, digests: Sequence[bytes]) -> bool:
         """Use the recovery code up of which one of these is kept; False when there is no such code (any more)."""
         return await self._database.fetchrow(_SPEND_RECOVERY_CODE, user_id, digests) is not None
 
-    async def enable_totp(
-        self, user_id: UUID, totp: StoredTotp, recovery_digests: Iterable[bytes], now: datetime
-    ) -> bool:
+    async def enable_totp(self, user_id: UUID, totp: StoredTotp, recovery_digests: Iterable[bytes]) -> bool:
         """Turn TOTP on with these recovery codes; False, and nothing done, when it is on or the user is no more."""
         try:
             async with self._database.transaction() as connection:
-                if not await connection.fetchval(_ENABLE, user_id, totp.wrapped_secret, totp.last_step, now):
+                if not await connection.fetchval(
+                    _ENABLE, user_id, totp.wrapped_secret, totp.last_step, totp.enabled_at
+                ):
                     return False
                 await connection.execute(_FORGET_RECOVERY_CODES, user_id)
                 await connection.executemany(_KEEP_RECOVERY_CODE, [(user_id, digest) for digest in recovery_digests])

@@ -88,6 +88,7 @@ class Attempts:
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
+        self._giving_back: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def counted(
@@ -176,6 +177,13 @@ class Attempts:
                 await self._failures.keep(attempt.counter, attempt.id)
 
     async def _give_back(self, attempt: Attempt) -> None:
+        # It goes on where the time of the request ends meanwhile.
+        task = asyncio.create_task(self._take_out(attempt))
+        self._giving_back.add(task)
+        task.add_done_callback(self._giving_back.discard)
+        await asyncio.shield(task)
+
+    async def _take_out(self, attempt: Attempt) -> None:
         self._local.give_back(attempt.account, attempt.id)
         if attempt.shared:
             with suppress(Error):

@@ -81,7 +81,7 @@ class SecondFactorProver:
         if totp.is_code(typed):
             secret = self._box.unwrap(user_id, stored.wrapped_secret)
             step = totp.matching_step(secret, typed, self._clock.now())
-            return step is not None and await self._factors.spend_step(user_id, stored.wrapped_secret, step)
+            return step is not None and await self._factors.spend_step(user_id, stored.enabled_at, step)
         digests = self._recovery_codes.digests(user_id, typed)
         return bool(digests) and await self._factors.spend_recovery_code(user_id, digests)
 
@@ -145,8 +145,8 @@ class SecondFactorService:
             step = totp.matching_step(secret, typed, now) if totp.is_code(typed) else None
             if step is None:
                 raise wrong_code()
-        stored = StoredTotp(self._box.wrap(user.id, secret), step)
-        if not await self._factors.enable_totp(user.id, stored, self._recovery_codes.kept(user.id, secret), now):
+        stored = StoredTotp(self._box.wrap(user.id, secret), step, now)
+        if not await self._factors.enable_totp(user.id, stored, self._recovery_codes.kept(user.id, secret)):
             await self._user_without_totp(user.id)  # says which of the two it was
             raise Error(ErrorCode.CONFLICT, "TOTP was turned on and off meanwhile")
         return Done()

@@ -1,6 +1,7 @@
 """What a caller can rely on, over either transport."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -116,6 +117,40 @@ async def test_the_deadline_shrinks_at_each_hop_and_the_error_names_who_ran_out(
     assert raised.value.code == ErrorCode.DEADLINE_EXCEEDED
     assert raised.value.message == "identity ran out of time in identity.authenticate.v1"
     assert 0.4 > left[0] > left[1] > 0
+
+
+async def test_a_call_that_nobody_answers_fails_while_its_caller_can_act_on_that(transport: Transport) -> None:
+    """A handler hears that its own call came to nothing, as an error, before its own time is over."""
+    gate, heard = asyncio.Event(), asyncio.Queue[str]()
+
+    async def deaf(call: IssueCode) -> CodeIssued:
+        while not gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await gate.wait()
+        return await issue(call)
+
+    async def send(_call: SendCode) -> CodeSent:
+        try:
+            await identity.call(ISSUE)
+        except Error as error:
+            heard.put_nowait(error.code)
+            raise
+        except asyncio.CancelledError:
+            heard.put_nowait("cancelled")
+            raise
+        raise AssertionError
+
+    await transport.start("otp", {IssueCode: deaf})
+    identity = await transport.start("identity", {SendCode: send})
+    gateway = await transport.start("gateway")
+    try:
+        with context.request("r", 0.3), pytest.raises(Error) as raised:
+            await gateway.call(SendCode(email="a@example.com"))
+        assert raised.value.code == ErrorCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(5):
+            assert await heard.get() == ErrorCode.DEADLINE_EXCEEDED
+    finally:
+        gate.set()
 
 
 async def test_a_call_without_time_left_is_not_even_sent(transport: Transport) -> None:

@@ -98,6 +98,19 @@ async def test_an_event_that_nobody_must_hear_may_fall_to_the_ground(transport: 
     await identity.publish(told(UserCreated(user_id=SUSPENDED.user_id, created_at=NOON)))
 
 
+async def test_an_event_of_another_version_is_not_taken(transport: Transport) -> None:
+    """Who may hear an event that only a newer version knows is not known here: the outbox keeps it, others pass."""
+    heard = Heard()
+    await transport.start("token", events={UserSuspended: heard})
+    identity = await transport.start("identity")
+    with pytest.raises(Error) as raised:
+        await identity.publish(told(SUSPENDED)._replace(subject="identity.user_renamed.v1"))
+    assert raised.value.code == ErrorCode.UNAVAILABLE
+    assert identity.connected
+    await identity.publish(told(SUSPENDED))
+    assert (await heard.next())[1].id == told(SUSPENDED).id
+
+
 async def test_an_event_waits_for_a_subscriber_that_is_away(transport: Transport) -> None:
     """What is told while no replica runs is heard by the next one."""
     token = await transport.start("token", events={UserSuspended: Heard()})
@@ -124,6 +137,7 @@ async def test_an_event_is_delivered_again_when_its_subscriber_dies(transport: T
     if replaced == "after":
         await transport.start("token", events={UserSuspended: heard})
     assert (await heard.next())[1].id == frame.id
+    held.gate.set()
 
 
 async def test_a_leaving_subscriber_finishes_the_event_in_hand(transport: Transport) -> None:

@@ -16,7 +16,7 @@ from shared.bus.bus import MAX_PENDING, Bus
 from shared.bus.dispatch import CallHandler, EventHandler
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.messages import Call, Event
-from shared.bus.rabbit import RabbitBus
+from shared.bus.rabbit import EVENT_PREFETCH, RabbitBus
 from shared.bus.topology import RetryPolicy
 from shared.clock import SystemClock
 from shared.telemetry import Telemetry
@@ -56,9 +56,10 @@ class Transport(ABC):
         events: Mapping[type[Event], EventHandler] | None = None,
         *,
         max_pending: int = MAX_PENDING,
+        event_prefetch: int = EVENT_PREFETCH,
     ) -> Bus:
         """A running replica of `component` that answers `calls` and takes in `events`."""
-        bus = await self._make(component, max_pending)
+        bus = await self._make(component, max_pending, event_prefetch)
         bus.serve(calls or {})
         bus.subscribe(events or {})
         await self._stack.enter_async_context(bus)
@@ -79,7 +80,7 @@ class Transport(ABC):
         """The next event that was parked for `component`, awaited for a while."""
 
     @abstractmethod
-    async def _make(self, component: str, max_pending: int) -> Bus: ...
+    async def _make(self, component: str, max_pending: int, event_prefetch: int = EVENT_PREFETCH) -> Bus: ...
 
 
 class Memory(Transport):
@@ -103,7 +104,7 @@ class Memory(Transport):
 
         return await eventually(look, PATIENCE_SECONDS, "an event is parked")
 
-    async def _make(self, component: str, max_pending: int) -> Bus:
+    async def _make(self, component: str, max_pending: int, event_prefetch: int = EVENT_PREFETCH) -> Bus:
         return MemoryBus(self._broker, component, Telemetry(component), SystemClock(), max_pending=max_pending)
 
 
@@ -131,7 +132,7 @@ class Rabbit(Transport):
                     return Parked(UUID(message.message_id), subject, reason)
         raise AssertionError("nothing was parked")
 
-    async def _make(self, component: str, max_pending: int) -> Bus:
+    async def _make(self, component: str, max_pending: int, event_prefetch: int = EVENT_PREFETCH) -> Bus:
         url = broker_url(self.url, component)
         parts = urlsplit(url)
         proxy = await self._stack.enter_async_context(TcpProxy(parts.hostname or "", parts.port or 5672))
@@ -144,6 +145,7 @@ class Rabbit(Transport):
             drain_seconds=PATIENCE_SECONDS,
             retry=RETRY,
             max_pending=max_pending,
+            event_prefetch=event_prefetch,
         )
         self.proxies[bus] = proxy
         return bus

@@ -11,7 +11,7 @@ from shared.bus.frames import EventFrame, ReplyFrame, RequestFrame
 from shared.bus.messages import Call, Done, Event
 from shared.clock import SystemClock
 from shared.contracts.identity import UserSuspended
-from shared.contracts.otp import CheckCode, CodeIssued, IssueCode
+from shared.contracts.otp import Channel, CheckCode, CodeIssued, DeliveryRequested, IssueCode
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ISSUE = IssueCode(account="a", purpose="sign_in", channel="email", address="a@example.com")
@@ -34,6 +34,14 @@ async def check(_call: CheckCode) -> Done:
     return Done()
 
 
+def delivery(channel: Channel, number: int) -> EventFrame:
+    """A code that waits to be sent, as the outbox hands it over; `otp` tells itself."""
+    event = DeliveryRequested(
+        code_id=UUID(int=number), purpose="sign_in", channel=channel, address="someone", expires_at=NOON
+    )
+    return told(event, number)
+
+
 class Held:
     """A handler that has begun, and ends when it is let go."""
 
@@ -53,6 +61,10 @@ class Held:
         return await check(call)
 
     async def suspended(self, _event: UserSuspended, _delivery: Delivery) -> None:
+        """End when the gate opens."""
+        await self._pass()
+
+    async def delivery(self, _event: DeliveryRequested, _delivery: Delivery) -> None:
         """End when the gate opens."""
         await self._pass()
 

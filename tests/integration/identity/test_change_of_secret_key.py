@@ -1,9 +1,11 @@
 """The key that TOTP secrets are encrypted under is changed while everybody goes on signing in."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
+from services.identity.repository.second_factors import SecondFactorRepository, StoredTotp
 from shared.contracts.identity import RewrapSecrets, SecretsRewrapped
 from tests.integration.identity.conftest import EMAIL, PASSWORD, SECRET_KEY, TOTP_SECRET, Identity, Platform, outcome
 
@@ -99,6 +101,33 @@ async def test_a_code_is_spent_once_whatever_key_it_is_of(platform: Platform) ->
         tried = asyncio.gather(*(sign_in(identity, codes[0]) for _ in range(6)))
         outcomes, _ = await asyncio.gather(tried, rewrap(identity))
         assert sorted(outcomes) == ["ok"] + ["wrong_code"] * 5
+
+
+async def test_a_code_of_the_moment_when_its_secret_is_encrypted_anew(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right code counts although its secret is stored anew between being read and the code's use: once, as ever."""
+    async with platform.running() as identity:
+        secret, _ = await enrol(identity)
+    async with platform.running(secret_key=NEXT_KEY, secret_key_previous=SECRET_KEY) as identity:
+        read = SecondFactorRepository.totp
+        readers = 0
+
+        async def read_then_rewrap(factors: SecondFactorRepository, user_id: UUID) -> StoredTotp | None:
+            nonlocal readers
+            stored = await read(factors, user_id)
+            readers += 1
+            if readers == 4:
+                assert await rewrap(identity) == SecretsRewrapped(rewrapped=1, unreadable=0)
+                rewrapped.set()
+            await rewrapped.wait()
+            return stored
+
+        rewrapped = asyncio.Event()
+        monkeypatch.setattr(SecondFactorRepository, "totp", read_then_rewrap)
+        outcomes = await asyncio.gather(*(sign_in(identity, identity.totp(secret)) for _ in range(4)))
+        assert sorted(outcomes) == ["ok"] + ["wrong_code"] * 3
+        assert await sign_in(identity, identity.totp(secret)) == "wrong_code"
 
 
 @pytest.mark.parametrize("limit", [0, 2, 5, 1000])

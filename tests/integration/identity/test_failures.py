@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from shared import context
 from shared.contracts.identity import ChangePassword, DisableTotp, ResetPassword, User
 from shared.errors import Error, ErrorCode
 from tests.integration.identity.conftest import (
@@ -63,6 +65,25 @@ async def test_guesses_at_once(identity: Identity, attempts: int) -> None:
     )
     assert sorted(outcomes) == [REFUSED] * (attempts - ALLOWED) + ["wrong_password"] * ALLOWED
     assert compared(identity, user) == ALLOWED
+
+
+async def test_sign_ins_that_nobody_judged_in_their_time(identity: Identity) -> None:
+    """Passwords that `password` did not compare in the little time that there was are no failures."""
+    await identity.create()
+    answering = asyncio.Event()
+
+    async def answer_late() -> None:
+        while not answering.is_set():
+            with suppress(asyncio.CancelledError):
+                await answering.wait()
+
+    identity.platform.password.verifying = answer_late
+    with context.request("r", 0.3):
+        outcomes = await asyncio.gather(*(outcome(identity.authenticate(EMAIL)) for _ in range(ALLOWED)))
+    answering.set()
+    assert outcomes == ["deadline_exceeded"] * ALLOWED
+    assert await fail(identity, ALLOWED) == ["wrong_password"] * ALLOWED
+    assert await fail(identity, 1) == [REFUSED]
 
 
 async def test_devices_at_once(identity: Identity) -> None:

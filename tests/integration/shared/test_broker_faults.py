@@ -9,11 +9,16 @@ import pytest
 from shared import context
 from shared.bus import topology
 from shared.bus.bus import Bus
+from shared.bus.rabbit import RabbitBus
+from shared.bus.topology import RetryPolicy
+from shared.clock import SystemClock
 from shared.contracts.identity import UserSuspended
-from shared.contracts.otp import CodeIssued, IssueCode
+from shared.contracts.otp import CodeIssued, DeliveryRequested, IssueCode
 from shared.errors import Error, ErrorCode
+from shared.telemetry import Telemetry
+from tests.conftest import broker_url
 from tests.contract.bus.transports import Rabbit
-from tests.contract.bus.vehicles import ISSUE, NOON, SUSPENDED, Heard, Held, issue, told
+from tests.contract.bus.vehicles import ISSUE, NOON, SUSPENDED, Heard, Held, delivery, issue, told
 
 ISSUED = CodeIssued(expires_at=NOON)
 
@@ -152,6 +157,34 @@ async def test_an_event_whose_retry_queue_vanished_is_not_lost(rabbit: Rabbit) -
     await identity.publish(told(SUSPENDED))
     first, second = await heard.next(), await heard.next()
     assert first[1].id == second[1].id
+
+
+async def test_what_waits_in_a_lane_reaches_a_version_without_lanes(rabbitmq_url: str) -> None:
+    """After a rollback the old version finds in its own queue what the new one has put aside."""
+    held, frames = Held(), [delivery("sms", number) for number in range(1, 7)]
+    retry = RetryPolicy(delays=(0.05,), lane_seconds=0.1)
+    url, telemetry = broker_url(rabbitmq_url, "otp"), Telemetry("otp")
+    otp = RabbitBus(url, "otp", telemetry, SystemClock(), drain_seconds=0.1, event_prefetch=1, retry=retry)
+    otp.subscribe({DeliveryRequested: held.delivery})
+    async with otp:
+        async with asyncio.timeout(5):
+            await otp.wait_connected()
+        for frame in frames:
+            await otp.publish(frame)
+    async with asyncio.timeout(10), await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(topology.events_queue("otp"), ensure=False)
+        missing = {str(frame.id) for frame in frames}
+        async with queue.iterator() as messages:
+            async for message in messages:
+                await message.ack()
+                assert message.headers["attempt"] == 1
+                missing.discard(message.message_id or "")
+                if not missing:
+                    break
+        for lane in topology.lanes("otp"):
+            await channel.queue_delete(topology.lane_queue("otp", lane, retry.lane_seconds))
+    assert held.count >= 1
 
 
 async def test_a_publisher_that_was_cut_does_not_say_that_the_event_is_safe(rabbit: Rabbit) -> None:
