@@ -63,7 +63,7 @@ GOOD: dict[str, tuple[dict[str, str], Any]] = {
     "/v1/forgot-password": ({"username": "admin"}, RequestPasswordReset(identifier="admin")),
     "/v1/forgot-password-confirm": (
         {"username": "admin", "password": NEW, "confirmation_code": "012345"},
-        ResetPassword(identifier="admin", proof=SecretStr("012345"), new_password=SecretStr(NEW)),
+        ResetPassword(identifier="admin", proof=SecretStr("012345"), new_password=SecretStr(NEW), source=SOURCE),
     ),
     "/v1/change-password": (
         {"access_token": "enterprise", "previous_password": OLD, "proposed_password": NEW},
